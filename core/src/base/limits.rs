@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+/// Every bound on what peers and applications can make an endpoint do.
+///
+/// Counts are inclusive: the value itself is still allowed, one more is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of a start line and header fields together, at most 65,535. More is refused with 513.
+    pub head: usize,
+    /// Header fields of a message. More is refused with 400.
+    pub headers: usize,
+    /// Bytes of one header field's value. More is refused with 400.
+    pub header_value: usize,
+    /// Bytes of a body. More is refused with 413.
+    pub body: usize,
+    /// Calls (Call-IDs with live state) at once. A request that needs one more gets 503 with Retry-After.
+    pub calls: usize,
+    /// Transactions of one Call-ID at once. A request that needs one more gets 503 with Retry-After.
+    pub transactions_per_call: usize,
+    /// Dialogs of one Call-ID at once. A response that would make one more is not turned into a dialog.
+    pub dialogs_per_call: usize,
+    /// Questions waiting for the application at once. A request that would ask one more gets 503 with Retry-After.
+    pub questions: usize,
+    /// Stream connections at once over all listeners. One more is reset at once.
+    pub connections: usize,
+    /// Bytes on their way out of one connection. More closes the connection.
+    pub unsent: usize,
+    /// How long a message may stay unfinished on a stream before the connection is closed.
+    pub half_message: Duration,
+    /// How long a connection may lie idle before it is closed.
+    pub idle: Duration,
+    /// How long a connection may take to open.
+    pub connect: Duration,
+    /// How long a name look-up may take.
+    pub resolve: Duration,
+    /// Timers fired by one input; the rest is due at once afterwards.
+    pub expiries_per_input: usize,
+    /// Rounds of events and callbacks run by one input; the rest is due at once afterwards.
+    pub dispatch_rounds: usize,
+    /// How long the application may take to answer a question about an INVITE.
+    pub invite_answer: Duration,
+    /// How long the application may take to answer a question about any other request, below 64·T1.
+    pub answer: Duration,
+    /// Alarms set by the application at once.
+    pub alarms: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: 65_535,
+            headers: 256,
+            header_value: 16_384,
+            body: 1 << 20,
+            calls: 1_000_000,
+            transactions_per_call: 1024,
+            dialogs_per_call: 64,
+            questions: 100_000,
+            connections: 16_384,
+            unsent: 1 << 20,
+            half_message: Duration::from_secs(32),
+            idle: Duration::from_secs(180),
+            connect: Duration::from_secs(10),
+            resolve: Duration::from_secs(10),
+            expiries_per_input: 1024,
+            dispatch_rounds: 64,
+            invite_answer: Duration::from_secs(180),
+            answer: Duration::from_secs(30),
+            alarms: 1_000_000,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Time, randomness, timers, seeded tables and limits: what every layer stands on.
+
+mod limits;
+mod map;
+mod rng;
+mod time;
+
+pub use limits::Limits;
+pub(crate) use map::HashKey;
+pub use rng::Seed;
+pub(crate) use rng::Rng;
+pub use time::{Instant, UnixTime};

@@ -1,0 +1,429 @@
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::base::UnixTime;
+
+/// What a driver tells a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input<'a> {
+    /// Nothing but time has passed.
+    Timeout,
+    /// The wall clock, at start and whenever it was set.
+    Wall(UnixTime),
+    /// The outcome of [`Output::Bind`]: the address really bound, or why not.
+    Bound {
+        /// The socket asked for.
+        socket: SocketId,
+        /// Its address with the port filled in.
+        result: Result<SocketAddr, IoKind>,
+    },
+    /// A datagram arrived on a UDP socket.
+    Datagram {
+        /// The socket it arrived on.
+        socket: SocketId,
+        /// The address it was sent to; the socket's own when the driver cannot tell.
+        local: SocketAddr,
+        /// The address it was sent from.
+        remote: SocketAddr,
+        /// All of it.
+        payload: &'a [u8],
+    },
+    /// A datagram sent before could not be delivered.
+    Unreachable {
+        /// The socket it was sent from.
+        socket: SocketId,
+        /// The address it was sent to.
+        remote: SocketAddr,
+        /// What the network said.
+        why: Unreachable,
+    },
+    /// A peer opened a connection to a listening socket.
+    Accepted {
+        /// The listening socket.
+        socket: SocketId,
+        /// The connection, named by the driver: an odd number never used before.
+        conn: ConnId,
+        /// Our end.
+        local: SocketAddr,
+        /// The peer's end.
+        remote: SocketAddr,
+        /// What is known of the peer.
+        peer: PeerInfo,
+    },
+    /// A connection asked for by [`Output::Connect`] is open.
+    Connected {
+        /// The connection.
+        conn: ConnId,
+        /// Our end.
+        local: SocketAddr,
+        /// What is known of the peer.
+        peer: PeerInfo,
+    },
+    /// Bytes arrived on a connection.
+    Received {
+        /// The connection.
+        conn: ConnId,
+        /// The next bytes of the stream.
+        data: &'a [u8],
+    },
+    /// Bytes of [`Output::Send`] were handed to the kernel.
+    Drained {
+        /// The connection.
+        conn: ConnId,
+        /// How many.
+        bytes: usize,
+    },
+    /// A connection ended, or could not be opened.
+    Closed {
+        /// The connection.
+        conn: ConnId,
+        /// Why, unless the peer closed it in order.
+        error: Option<IoKind>,
+    },
+    /// The answer to [`Output::Resolve`].
+    Resolved {
+        /// The question.
+        query: QueryId,
+        /// Its answer.
+        result: Result<Records, DnsError>,
+    },
+}
+
+/// What a machine wants of a driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Open a UDP socket or a listening socket, and answer with [`Input::Bound`].
+    Bind {
+        /// Its name from now on.
+        socket: SocketId,
+        /// What kind.
+        proto: Proto,
+        /// Where; port 0 lets the system choose.
+        addr: SocketAddr,
+    },
+    /// Close a socket; connections accepted by it live on.
+    Unbind {
+        /// The socket.
+        socket: SocketId,
+    },
+    /// Send a datagram.
+    Transmit {
+        /// The socket to send from.
+        socket: SocketId,
+        /// The address to send from, for a socket bound to all addresses (RFC 3581 §4).
+        local: SocketAddr,
+        /// The address to send to.
+        remote: SocketAddr,
+        /// The datagram.
+        payload: Bytes,
+    },
+    /// Open a connection, and answer with [`Input::Connected`] or [`Input::Closed`].
+    Connect {
+        /// Its name: an even number never used before.
+        conn: ConnId,
+        /// What kind.
+        proto: Proto,
+        /// Where to.
+        remote: SocketAddr,
+        /// The name that led there, for TLS.
+        name: Option<DnsName>,
+    },
+    /// Write bytes to a connection, and report with [`Input::Drained`] as they leave.
+    Send {
+        /// The connection.
+        conn: ConnId,
+        /// The bytes.
+        data: Bytes,
+    },
+    /// End a connection. No [`Input::Closed`] is expected back.
+    Close {
+        /// The connection.
+        conn: ConnId,
+        /// In what way.
+        how: CloseHow,
+    },
+    /// Look a name up, and answer with [`Input::Resolved`].
+    Resolve {
+        /// The question's name.
+        query: QueryId,
+        /// The domain name.
+        name: DnsName,
+        /// The record type.
+        kind: RecordKind,
+    },
+}
+
+/// Names a socket of one machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct SocketId(pub u32);
+
+/// Names a connection of one machine: even if the machine opened it, odd if the driver accepted it. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ConnId(pub u64);
+
+/// Names a look-up of one machine. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct QueryId(pub u64);
+
+/// A transport protocol under SIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Proto {
+    /// Datagrams (RFC 3261 §18).
+    Udp,
+    /// A byte stream (RFC 3261 §18).
+    Tcp,
+}
+
+impl Proto {
+    /// Tells whether the transport delivers or reports failure by itself, so that transactions need not retransmit.
+    pub const fn is_reliable(self) -> bool {
+        !matches!(self, Self::Udp)
+    }
+
+    /// Returns the name as a Via header field shows it.
+    pub const fn via_name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        }
+    }
+
+    /// Returns the name as a URI's `transport` parameter shows it.
+    pub const fn param(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// Returns the port used when none is given.
+    pub const fn default_port(self) -> u16 {
+        5060
+    }
+}
+
+impl fmt::Display for Proto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.param())
+    }
+}
+
+/// Reads a `transport` parameter or the last part of a Via's protocol, in any case.
+impl FromStr for Proto {
+    type Err = UnknownProto;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProto> {
+        [Self::Udp, Self::Tcp]
+            .into_iter()
+            .find(|proto| proto.param().eq_ignore_ascii_case(text))
+            .ok_or_else(|| UnknownProto(text.into()))
+    }
+}
+
+/// A transport that this endpoint does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("transport {0:?} is not supported: use udp or tcp")]
+pub struct UnknownProto(Box<str>);
+
+/// What a driver knows of a peer beyond its address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct PeerInfo {}
+
+/// How a connection is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum CloseHow {
+    /// What was sent before still goes out.
+    Flush,
+    /// At once; what has not left is lost.
+    Reset,
+}
+
+/// Why the system could not do what was asked, reduced to what a machine may depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum IoKind {
+    /// Nobody listens there.
+    #[error("connection refused")]
+    Refused,
+    /// The peer broke the connection.
+    #[error("connection reset by the peer")]
+    Reset,
+    /// Nothing came back in time.
+    #[error("timed out")]
+    TimedOut,
+    /// There is no way to that network or host.
+    #[error("network or host unreachable")]
+    Unreachable,
+    /// The address is taken by another socket.
+    #[error("address already in use")]
+    AddressInUse,
+    /// The address is not one of this machine.
+    #[error("address not available on this machine")]
+    AddressNotAvailable,
+    /// The system forbids it.
+    #[error("permission denied")]
+    Denied,
+    /// The system does not have it.
+    #[error("not supported by this system")]
+    Unsupported,
+    /// Files, memory or another of the system's resources ran out.
+    #[error("the system is out of resources")]
+    Exhausted,
+    /// A bound of [`Limits`](crate::Limits) was met.
+    #[error("a configured limit was reached")]
+    Limit,
+    /// Anything else.
+    #[error("input/output error")]
+    Other,
+}
+
+/// Drivers reduce the system's errors in one way.
+impl From<&std::io::Error> for IoKind {
+    fn from(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind as E;
+        match error.kind() {
+            E::ConnectionRefused => Self::Refused,
+            E::ConnectionReset | E::ConnectionAborted | E::BrokenPipe | E::UnexpectedEof => Self::Reset,
+            E::TimedOut => Self::TimedOut,
+            E::HostUnreachable | E::NetworkUnreachable | E::NetworkDown => Self::Unreachable,
+            E::AddrInUse => Self::AddressInUse,
+            E::AddrNotAvailable => Self::AddressNotAvailable,
+            E::PermissionDenied => Self::Denied,
+            E::Unsupported => Self::Unsupported,
+            E::OutOfMemory | E::QuotaExceeded => Self::Exhausted,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What the network said of a datagram (RFC 3261 §18.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Unreachable {
+    /// Host, network, port or protocol unreachable, or a parameter problem.
+    Icmp,
+    /// Larger than the path takes.
+    TooBig,
+}
+
+/// The type of a DNS record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum RecordKind {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+}
+
+/// The records of a name, in the order in which the server gave them. Empty if there are none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum Records {
+    /// Addresses and how long they stay true.
+    Addresses {
+        /// IPv4 for [`RecordKind::A`], IPv6 for [`RecordKind::Aaaa`].
+        addresses: Vec<IpAddr>,
+        /// The smallest time to live.
+        ttl: Duration,
+    },
+}
+
+/// Why a name could not be looked up. A name without records is no error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum DnsError {
+    /// No server answered in time.
+    #[error("no name server answered in time")]
+    TimedOut,
+    /// The server failed or refused.
+    #[error("the name server failed")]
+    Failed,
+}
+
+/// A domain name: letters, digits, hyphens, underscores and dots, at most 253 bytes, lower case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DnsName(Box<str>);
+
+impl DnsName {
+    /// Returns the text, without a final dot.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads a name, with or without its final dot.
+impl FromStr for DnsName {
+    type Err = BadDnsName;
+
+    fn from_str(text: &str) -> Result<Self, BadDnsName> {
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let label_ok = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        if name.len() <= 253 && name.split('.').all(label_ok) {
+            Ok(Self(name.to_ascii_lowercase().into()))
+        } else {
+            Err(BadDnsName(text.into()))
+        }
+    }
+}
+
+/// A text that is no domain name.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is not a domain name")]
+pub struct BadDnsName(Box<str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bounded() {
+        assert_eq!("Example.COM.".parse::<DnsName>().map(|n| n.to_string()), Ok("example.com".into()));
+        let label = "a".repeat(63);
+        assert!(label.parse::<DnsName>().is_ok());
+        assert!(format!("{label}a").parse::<DnsName>().is_err());
+        let long = format!("{label}.{label}.{label}.{}", "b".repeat(61));
+        assert!(long.parse::<DnsName>().is_ok(), "253 bytes");
+        assert!(format!("{long}b").parse::<DnsName>().is_err());
+        for bad in ["", ".", "a..b", "a b", "a\r\nb"] {
+            assert!(bad.parse::<DnsName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn protos_read_any_case() {
+        assert_eq!("TCP".parse(), Ok(Proto::Tcp));
+        assert!("sctp".parse::<Proto>().is_err());
+    }
+}

@@ -1,0 +1,8 @@
+//! Datagrams and streams to messages, targets to outputs (RFC 3261 §18).
+
+mod io;
+
+pub use io::{
+    CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind, Records,
+    SocketId, Unreachable,
+};

@@ -7,6 +7,6 @@ mod time;
 
 pub use limits::Limits;
 pub(crate) use map::HashKey;
-pub use rng::Seed;
 pub(crate) use rng::Rng;
+pub use rng::Seed;
 pub use time::{Instant, UnixTime};

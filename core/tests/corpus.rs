@@ -290,7 +290,7 @@ fn flows_of_the_rfcs() {
 const CONTESTED: &[(&str, &str)] = &[
     ("007", "a Request-URI of an unknown scheme is well-formed, and answered with 416"),
     ("025", "a response without a From"),
-    ("092", "a space within the brackets (RFC 4475 §3.1.2.14)"),
+    ("092", "an ACK with the method of its INVITE in the CSeq, which several RFCs print"),
     ("362", "a body shorter than its Content-Length (RFC 3261 §18.3)"),
     ("376", "a Date is not looked at unless somebody asks for it (RFC 4475 §3.1.2.12)"),
     ("392", "CSeq given twice (RFC 4475 §3.3.8)"),

@@ -10,7 +10,7 @@ pub use crate::{
     base::{Instant, Limits, Seed, UnixTime},
     endpoint::Machine,
     transport::{
-        CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind, Records,
-        SocketId, Unreachable,
+        CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind,
+        Records, SocketId, Unreachable,
     },
 };

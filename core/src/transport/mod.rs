@@ -3,6 +3,6 @@
 mod io;
 
 pub use io::{
-    CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind, Records,
-    SocketId, Unreachable,
+    CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind,
+    Records, SocketId, Unreachable,
 };

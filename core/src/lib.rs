@@ -3,6 +3,7 @@
 
 pub mod base;
 pub mod endpoint;
+pub mod transaction;
 pub mod transport;
 
 #[doc(inline)]

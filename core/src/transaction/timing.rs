@@ -163,3 +163,43 @@ pub enum Kind {
 }
 
 const SHORTEST: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds() {
+        let ms = Duration::from_millis;
+        let with = |set: fn(&mut Timing, Duration), value| {
+            let mut timing = Timing::default();
+            set(&mut timing, value);
+            timing.validated()
+        };
+        assert_eq!(Timing::default().validated(), Ok(Timing::default()));
+        let t1: fn(&mut Timing, Duration) = |timing, value| timing.t1 = value;
+        let t2: fn(&mut Timing, Duration) = |timing, value| timing.t2 = value;
+        let t4: fn(&mut Timing, Duration) = |timing, value| timing.t4 = value;
+        for (name, set, min, max) in [("T1", t1, 10, 2_500), ("T2", t2, 100, 16_000), ("T4", t4, 100, 25_000)]
+        {
+            assert!(with(set, ms(min)).is_ok() && with(set, ms(max)).is_ok(), "{name}");
+            let (short, long) = (ms(min - 1), ms(max + 1));
+            assert_eq!(with(set, short), Err(TimingError::TooShort { name, value: short, min: ms(min) }));
+            assert_eq!(with(set, long), Err(TimingError::TooLong { name, value: long, max: ms(max) }));
+        }
+        // TMR-09, RFC 6026 §8.4: D is at least 32 s, whatever T1 is.
+        let d: fn(&mut Timing, Duration) = |timing, value| timing.d = value;
+        assert!(with(d, ms(32_000)).is_ok() && with(d, ms(600_000)).is_ok() && with(d, ms(31_999)).is_err());
+    }
+
+    #[test]
+    fn a_zero_t1_cannot_stop_time() {
+        let timing = Timing { t1: Duration::ZERO, t2: Duration::ZERO, ..Timing::default() };
+        assert_eq!((timing.t1_64(), timing.e_reaches_t2()), (SHORTEST * 64, SHORTEST));
+    }
+
+    #[test]
+    fn timers_print_their_letter() {
+        assert_eq!([Timer::A, Timer::M, Timer::Trying].map(|timer| timer.to_string()), ["A", "M", "Trying"]);
+    }
+}

@@ -42,8 +42,9 @@ pub enum Refusal {
     /// The transaction is past it: a final response was sent already.
     #[error("a final response was sent before")]
     Discarded,
-    /// No such response may answer a non-INVITE request: 101–199, 408 (RFC 4320 §4.1, §4.2), or no status at all.
-    #[error("a non-INVITE request must not be answered with 101-199 or 408")]
+    /// No such response may answer the request: to a non-INVITE one 101–199 and 408 (RFC 4320 §4.1, §4.2), to any a number
+    /// outside 100–699.
+    #[error("no such status may answer this request")]
     NotAllowed,
     /// A 100 to a non-INVITE request over an unreliable transport, before the client has slowed down (RFC 4320 §4.1).
     #[error("too early for a 100 to a non-INVITE request")]
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn ns_06_ns_07_ns_08_ns_09_final() {
+    fn ns_06_ns_07_ns_08_ns_09_ns_15_final() {
         for status in [200, 302, 404, 699] {
             let mut proceeding = start(NonInvite, UDP);
             let _ = proceeding.expire(at(3500), &rfc());

@@ -16,8 +16,7 @@ pub struct TimerQueue<T> {
     cursor: u64,
     ready: BinaryHeap<Entry<T>>,
     levels: [Level<T>; LEVELS],
-    /// Emptied slots' storage, so that a light load does not allocate for each timer.
-    spare: Vec<Vec<Entry<T>>>,
+    spare: Spare<T>,
     seq: u64,
     len: usize,
     next: Option<Instant>,
@@ -30,7 +29,7 @@ impl<T: Copy> TimerQueue<T> {
             cursor: 0,
             ready: BinaryHeap::new(),
             levels: array::from_fn(|_| Level::new()),
-            spare: Vec::new(),
+            spare: Spare { entries: Vec::new(), page: None },
             seq: 0,
             len: 0,
             next: None,
@@ -102,7 +101,7 @@ impl<T: Copy> TimerQueue<T> {
             else {
                 continue;
             };
-            let mut entries = self.levels[number].take(first);
+            let mut entries = self.levels[number].take(first, &mut self.spare);
             if number == 0 && self.ready.is_empty() {
                 entries = mem::replace(&mut self.ready, BinaryHeap::from(entries)).into_vec();
             } else {
@@ -110,7 +109,7 @@ impl<T: Copy> TimerQueue<T> {
                     self.place(entry);
                 }
             }
-            self.keep(entries);
+            self.spare.keep(entries);
         }
     }
 
@@ -122,13 +121,6 @@ impl<T: Copy> TimerQueue<T> {
         }
         let number = level_of(tick, self.cursor);
         self.levels[number].put(tick >> (number as u32 * SLOT_BITS), entry, &mut self.spare);
-    }
-
-    fn keep(&mut self, entries: Vec<Entry<T>>) {
-        // Only small ones: in a slot of a quiet hour, storage grown in a busy one would be waste.
-        if (1..=SPARE_CAPACITY).contains(&entries.capacity()) && self.spare.len() < SPARES {
-            self.spare.push(entries);
-        }
     }
 }
 
@@ -195,7 +187,7 @@ impl<T: Copy> Level<T> {
     }
 
     /// Puts an entry into the slot of a number, which counts from the epoch.
-    fn put(&mut self, number: u64, entry: Entry<T>, spare: &mut Vec<Vec<Entry<T>>>) {
+    fn put(&mut self, number: u64, entry: Entry<T>, spare: &mut Spare<T>) {
         if self.pages.is_empty() {
             self.pages.resize_with(SLOTS, || None);
         }
@@ -205,13 +197,13 @@ impl<T: Copy> Level<T> {
         }
         let (page, slot) = ((page & MASK) as usize, (number & MASK) as usize);
         self.occupied.set(page);
-        let page = self.pages[page].get_or_insert_with(Page::new);
+        let page = self.pages[page].get_or_insert_with(|| spare.page.take().unwrap_or_else(Page::new));
         page.occupied.set(slot);
         let slot = &mut page.slots[slot];
         if slot.entries.is_empty() {
             slot.min = entry.at;
             if slot.entries.capacity() == 0 {
-                slot.entries = spare.pop().unwrap_or_default();
+                slot.entries = spare.entries.pop().unwrap_or_default();
             }
         }
         slot.min = slot.min.min(entry.at);
@@ -219,12 +211,12 @@ impl<T: Copy> Level<T> {
     }
 
     /// Empties the first slot.
-    fn take(&mut self, first: First) -> Vec<Entry<T>> {
+    fn take(&mut self, first: First, spare: &mut Spare<T>) -> Vec<Entry<T>> {
         let Some(page) = self.pages.get_mut(first.page).and_then(Option::as_mut) else { return Vec::new() };
         let entries = mem::take(&mut page.slots[first.slot].entries);
         page.occupied.clear(first.slot);
         if page.occupied.is_empty() {
-            self.pages[first.page] = None;
+            spare.page = self.pages[first.page].take();
             self.occupied.clear(first.page);
         }
         if let Some(next) = self.occupied.first_from((self.first_page & MASK) as usize) {
@@ -259,6 +251,22 @@ impl<T> Page<T> {
 struct Slot<T> {
     min: Instant,
     entries: Vec<Entry<T>>,
+}
+
+/// Emptied storage, so that a light load does not allocate for each timer.
+#[derive(Clone)]
+struct Spare<T> {
+    entries: Vec<Vec<Entry<T>>>,
+    page: Option<Box<Page<T>>>,
+}
+
+impl<T> Spare<T> {
+    fn keep(&mut self, entries: Vec<Entry<T>>) {
+        // Only small ones: in a slot of a quiet hour, storage grown in a busy one would be waste.
+        if (1..=SPARE_CAPACITY).contains(&entries.capacity()) && self.entries.len() < SPARES {
+            self.entries.push(entries);
+        }
+    }
 }
 
 /// A set of numbers below 256.

@@ -381,6 +381,7 @@ mod tests {
                 Ok(Actions::SEND.and(Actions::TERMINATED)),
                 "J is zero"
             );
+            assert_eq!(machine.respond(at(1), status, &rfc()), Err(Refusal::Discarded), "NS-15: late");
         }
     }
 

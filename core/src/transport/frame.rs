@@ -35,7 +35,7 @@ pub enum Frame<'a> {
 /// Why a stream cannot be cut into messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FrameError {
-    /// The head exceeds [`Limits::head`].
+    /// The head, its empty line included, exceeds [`Limits::head`].
     #[error("the message head is too large")]
     HeadTooLarge,
     /// The body that Content-Length announces exceeds [`Limits::body`].
@@ -122,7 +122,7 @@ impl Framer {
         limits: &Limits,
     ) -> Frame<'s> {
         let before = self.buffer.len();
-        let most = input.len().min(longest_head(limits).saturating_sub(before));
+        let most = input.len().min(limits.head.saturating_sub(before));
         self.buffer.extend_from_slice(&input[..most]);
         match measure(&self.buffer, searched, limits) {
             Measure::Unknown => {
@@ -212,10 +212,10 @@ enum Measure<'a> {
 
 /// Looks for the head's end from `from` on, and reads how long the message is.
 fn measure<'a>(bytes: &'a [u8], from: usize, limits: &Limits) -> Measure<'a> {
-    let window = &bytes[..bytes.len().min(longest_head(limits))];
+    let window = &bytes[..bytes.len().min(limits.head)];
     let Some(end) = memmem::find(&window[from.min(window.len())..], END) else {
-        return if window.len() == longest_head(limits) {
-            Measure::Broken(FrameError::HeadTooLarge, &window[..limits.head])
+        return if window.len() == limits.head {
+            Measure::Broken(FrameError::HeadTooLarge, window)
         } else {
             Measure::Unknown
         };
@@ -229,11 +229,6 @@ fn measure<'a>(bytes: &'a [u8], from: usize, limits: &Limits) -> Measure<'a> {
         Ok(body) if body <= limits.body => Measure::Message(head.len() + body),
         _ => Measure::Broken(FrameError::BodyTooLarge { declared }, head),
     }
-}
-
-/// Returns how many bytes a head may have with its empty line.
-const fn longest_head(limits: &Limits) -> usize {
-    limits.head.saturating_add(2)
 }
 
 /// Finds the Content-Length of a whole head, under either name, in any case, folded or not.
@@ -445,8 +440,8 @@ mod tests {
     #[test]
     fn tp_08_head_limit() {
         let message = |head: usize| {
-            let (begin, end) = ("A b C\r\nX: ", "\r\nl: 0\r\n");
-            format!("{begin}{}{end}\r\n", "x".repeat(head - begin.len() - end.len())).into_bytes()
+            let (begin, end) = ("A b C\r\nX: ", "\r\nl: 0\r\n\r\n");
+            format!("{begin}{}{end}", "x".repeat(head - begin.len() - end.len())).into_bytes()
         };
         let fits = message(200);
         assert_eq!(feed([&fits[..]]), [Message(fits.clone())], "at the limit");
@@ -455,8 +450,8 @@ mod tests {
         let expected = [Found::Broken(FrameError::HeadTooLarge, over[..200].into())];
         assert_eq!(feed([&over[..]]), expected, "one over");
         assert_eq!(feed(over.chunks(1)), expected);
-        assert_eq!(feed([&[b'x'; 202][..]]), [Found::Broken(FrameError::HeadTooLarge, vec![b'x'; 200])]);
-        assert_eq!(feed([&[b'x'; 201][..]]), [], "two bytes more could still be its end");
+        assert_eq!(feed([&[b'x'; 199][..]]), []);
+        assert_eq!(feed([&[b'x'; 200][..]]), [Found::Broken(FrameError::HeadTooLarge, vec![b'x'; 200])]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod base;
 pub mod endpoint;
+pub mod syntax;
 pub mod transaction;
 pub mod transport;
 
@@ -10,6 +11,10 @@ pub mod transport;
 pub use crate::{
     base::{Instant, Limits, Seed, UnixTime},
     endpoint::Machine,
+    syntax::{
+        HeaderId, HeaderName, HeaderValue, Host, Message, Method, NameAddr, ParseError, Request,
+        RequestBuilder, Response, ResponseBuilder, StatusCode, Uri, UriBuf, UriError, Via, View,
+    },
     transport::{
         CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind,
         Records, SocketId, Unreachable,

@@ -2,9 +2,11 @@
 
 mod frame;
 mod io;
+mod via;
 
 pub use frame::{Frame, FrameError, Framer};
 pub use io::{
     CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind,
     Records, SocketId, Unreachable,
 };
+pub use via::{ResponseTarget, connection_target, response_target, sent_by, stamp};

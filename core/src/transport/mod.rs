@@ -7,9 +7,15 @@ mod io;
 mod lookup;
 mod via;
 
+<<<<<<< HEAD
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
+=======
+pub use io::{
+    CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind,
+    Records, SocketId, Unreachable,
+>>>>>>> syntax
 };
 
 use bytes::Bytes;

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    ops::Range,
 };
 
 use crate::{
@@ -155,12 +154,12 @@ fn tests(file: &File) -> Vec<Test> {
         return Vec::new();
     }
     let source = Source::new(&file.text);
-    let spans = if file.is_test() { vec![0..file.text.len()] } else { source.test_spans() };
+    let spans = source.test_spans();
     let counts = |function: &Function<'_>| {
         let named =
             source.tokens.iter().filter(|token| token.kind == Kind::Ident && token.text == function.name);
-        let inside = |span: &Range<usize>| span.contains(&function.span.start);
-        function.is_test || spans.iter().any(inside) && named.count() > 1
+        let in_tests = file.is_test() || spans.iter().any(|span| span.contains(&function.span.start));
+        function.is_test || in_tests && named.count() > 1
     };
     let functions = source.functions();
     functions
@@ -191,7 +190,7 @@ fn respell(name: &str) -> String {
 
 /// Returns the words of `text` that may be ids. A word that is part of a range, a path or a chain is none.
 fn cited(text: &str) -> BTreeSet<String> {
-    let edge = |c: char| c.is_whitespace() || "(),;:'\"`/[]|".contains(c);
+    let edge = |c: char| c.is_whitespace() || "(),;:'\"`/[]|{}=+—".contains(c);
     let words = text.split(edge).map(|word| word.trim_end_matches(['.', '!', '?']));
     words.filter(|word| is_capability(word) || is_promise(word) || is_pair(word)).map(str::to_owned).collect()
 }

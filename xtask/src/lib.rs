@@ -5,3 +5,4 @@ pub mod rfc;
 pub mod rust;
 pub mod status;
 pub mod tree;
+pub mod wasm;

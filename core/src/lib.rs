@@ -3,6 +3,7 @@
 
 pub mod base;
 pub mod endpoint;
+pub mod transaction;
 pub mod transport;
 
 #[doc(inline)]
@@ -10,7 +11,7 @@ pub use crate::{
     base::{Instant, Limits, Seed, UnixTime},
     endpoint::Machine,
     transport::{
-        CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind, Records,
-        SocketId, Unreachable,
+        CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind,
+        Records, SocketId, Unreachable,
     },
 };

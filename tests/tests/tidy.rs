@@ -21,11 +21,9 @@ const EMPTY_NAMES: [&str; 10] =
     ["util", "utils", "helper", "helpers", "common", "types", "manager", "misc", "data", "info"];
 
 /// Limits that no test meets yet. A limit leaves the list with its test, and none is added.
-const LIMITS_WITHOUT_TEST: [&str; 19] = [
-    "head",
+const LIMITS_WITHOUT_TEST: [&str; 17] = [
     "headers",
     "header_value",
-    "body",
     "calls",
     "transactions_per_call",
     "dialogs_per_call",
@@ -173,6 +171,8 @@ fn lines_with(files: &[File], marks: &[(&str, &str)]) -> Vec<String> {
     let mut found = Vec::new();
     for file in files {
         for (number, line) in file.text.lines().enumerate() {
+            // A loop over moments is code, not an excuse.
+            let line = line.replace(" for now in ", " ");
             found.extend(
                 marks
                     .iter()
@@ -288,7 +288,9 @@ mod made_up {
             lines_with(&file("a.rs", &format!("\n{mark})")), &UNFINISHED),
             [format!("a.rs:2: {mark}")]
         );
-        assert_eq!(lines_with(&file("a.rs", "is not for nobody"), &UNFINISHED), [""; 0]);
+        let excuse = format!("// good enough{}{}", UNFINISHED[6].0, UNFINISHED[6].1);
+        assert_eq!(lines_with(&file("a.rs", &excuse), &UNFINISHED).len(), 1);
+        assert_eq!(lines_with(&file("a.rs", "    for now in moments {"), &UNFINISHED), [""; 0]);
     }
 
     #[test]

@@ -15,15 +15,17 @@ pub mod transport;
 pub use crate::{
     base::{Instant, Limits, Seed, UnixTime},
     decision::{
-        AckMode, AlarmId, Answer, Ask, AskId, Body, ClientEnd, ClientHandle, Command, CommandError, Config, ConfigError,
-        DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, Gone, InputBuf, MethodFacts, Outcome,
-        Outgoing, Pending, ProvisionalError, Question, Record, Reply, Routing, RoutingFacts, SendError, ServerEnd,
-        ServerHandle, Verdict, Void,
+        AckMode, AlarmId, Answer, Ask, AskId, Body, ClientEnd, ClientHandle, Command, CommandError, Config,
+        ConfigError, DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, Gone, InputBuf,
+        MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply, Routing,
+        RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
     },
     endpoint::{Cx, DialogView, Endpoint, Machine, Stats},
     service::{ClientUpdate, Host, Service},
+    syntax::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, UriBuf},
+    transaction::Timing,
     transport::{
-        CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind, Records,
-        SocketId, Unreachable,
+        CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind,
+        Records, SocketId, Unreachable,
     },
 };

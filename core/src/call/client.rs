@@ -5,7 +5,7 @@ use crate::{
     call::{CallCx, Draft, request::Hop, request::Written},
     decision::{AckMode, ClientHandle, ExtraForks, Settings},
     syntax::{Message, Method, View},
-    transaction::{answers, ClientMachine, ClientState, Kind},
+    transaction::{ClientMachine, ClientState, Kind, answers},
     transport::{IoKind, Outbound, Owner, Target},
 };
 
@@ -70,7 +70,13 @@ pub(super) struct SentAck {
 
 impl Sent {
     /// Sends a request for the first time.
-    pub(super) fn start(cx: &mut CallCx, owner: Owner, settings: &Settings, kind: Kind, written: Written) -> (Self, Result<(), IoKind>) {
+    pub(super) fn start(
+        cx: &mut CallCx,
+        owner: Owner,
+        settings: &Settings,
+        kind: Kind,
+        written: Written,
+    ) -> (Self, Result<(), IoKind>) {
         let Written { bytes, branch, sent_by, target } = written;
         let machine = ClientMachine::start(kind, cx.now, target.is_reliable(), settings.timing());
         let request = bytes.as_ref().into();
@@ -82,7 +88,6 @@ impl Sent {
     pub(super) fn with_request<R>(&self, read: impl FnOnce(View<'_>) -> R) -> Option<R> {
         Message::parse(&self.request, &Limits::unbounded()).ok().map(|message| read(message.view()))
     }
-
 }
 
 impl ClientTransaction {
@@ -121,7 +126,10 @@ impl ClientTransaction {
     /// Tells whether the request waits for its final response.
     pub(super) fn is_open(&self) -> bool {
         self.sent().is_none_or(|sent| {
-            matches!(sent.machine.state(), ClientState::Calling | ClientState::Trying | ClientState::Proceeding)
+            matches!(
+                sent.machine.state(),
+                ClientState::Calling | ClientState::Trying | ClientState::Proceeding
+            )
         })
     }
 

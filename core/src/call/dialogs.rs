@@ -143,8 +143,10 @@ impl Call {
 
     /// Ends the early dialogs of an INVITE of ours.
     pub(super) fn end_early(&mut self, cx: &mut CallCx, client: u64, end: DialogEnd) {
-        let early = |entry: &&DialogEntry| entry.client == Some(client) && entry.dialog.state() == State::Early;
-        let serials: Vec<u64> = self.dialogs().iter().filter(early).map(|entry| entry.dialog.serial).collect();
+        let early =
+            |entry: &&DialogEntry| entry.client == Some(client) && entry.dialog.state() == State::Early;
+        let serials: Vec<u64> =
+            self.dialogs().iter().filter(early).map(|entry| entry.dialog.serial).collect();
         for serial in serials {
             self.end_dialog(cx, serial, end);
         }
@@ -157,7 +159,9 @@ impl Call {
 
     /// Fires the timer of a dialog that is due; tells whether there was one.
     pub(super) fn expire_dialog(&mut self, cx: &mut CallCx) -> bool {
-        let Some(entry) = self.dialogs().iter().find(|entry| entry.expires_at <= cx.now) else { return false };
+        let Some(entry) = self.dialogs().iter().find(|entry| entry.expires_at <= cx.now) else {
+            return false;
+        };
         let serial = entry.dialog.serial;
         let (state, period) = (entry.dialog.state(), cx.settings.config.dialog);
         if state == State::Confirmed && entry.duty == Duty::None {

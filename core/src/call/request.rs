@@ -64,11 +64,15 @@ impl Hop {
         };
         let host = match (host.ip(), host) {
             (Some(ip), _) => HopHost::Addr(ip),
-            (None, Host::Name(name)) => HopHost::Name(name.parse().map_err(|_| bad("its host is no domain name"))?),
+            (None, Host::Name(name)) => {
+                HopHost::Name(name.parse().map_err(|_| bad("its host is no domain name"))?)
+            }
             (None, _) => return Err(bad("its host is no host")),
         };
         let proto = match uri.transport() {
-            Some(name) => Some(name.parse().map_err(|_| bad("its transport is not supported: use udp or tcp"))?),
+            Some(name) => {
+                Some(name.parse().map_err(|_| bad("its transport is not supported: use udp or tcp"))?)
+            }
             None => None,
         };
         let port = uri.port().unwrap_or_else(|| proto.unwrap_or(Proto::Udp).default_port());
@@ -78,7 +82,13 @@ impl Hop {
 
 impl Draft {
     /// Writes the request for one address, over the transport that suits its size.
-    pub(super) fn write(&self, cx: &mut CallCx, settings: &Settings, hop: &Hop, ip: std::net::IpAddr) -> Result<Written, SendError> {
+    pub(super) fn write(
+        &self,
+        cx: &mut CallCx,
+        settings: &Settings,
+        hop: &Hop,
+        ip: std::net::IpAddr,
+    ) -> Result<Written, SendError> {
         let remote = std::net::SocketAddr::new(ip, hop.port);
         let written = self.write_over(cx, settings, hop.proto.unwrap_or(Proto::Udp), remote)?;
         if hop.proto.is_none() && written.bytes.len() > UDP_SIZE {
@@ -105,7 +115,8 @@ impl Draft {
         let target = Target::Peer { proto, socket, local, remote };
         let bytes = cx.render(|chunk| {
             let mut out = Encoder::request(chunk, &self.method, self.way.request_uri.as_str());
-            let via = format_args!("SIP/2.0/{} {host}:{};rport;branch={branch}", proto.via_name(), local.port());
+            let via =
+                format_args!("SIP/2.0/{} {host}:{};rport;branch={branch}", proto.via_name(), local.port());
             out = out.field_fmt(HeaderId::Via, via);
             out = out.field(HeaderId::MaxForwards, "70");
             for route in &self.way.routes {
@@ -128,7 +139,12 @@ impl Draft {
         // RFC 3261 §8.1.1.8: what makes or refreshes a dialog names where its answers reach us.
         let reachable = matches!(
             self.method,
-            Method::Invite | Method::Update | Method::Subscribe | Method::Notify | Method::Refer | Method::Options
+            Method::Invite
+                | Method::Update
+                | Method::Subscribe
+                | Method::Notify
+                | Method::Refer
+                | Method::Options
         );
         if reachable && unset(HeaderName::CONTACT) {
             out = out.field_fmt(HeaderId::Contact, format_args!("<{contact}>"));
@@ -165,7 +181,12 @@ pub(super) fn check_outgoing(outgoing: &Outgoing) -> Result<(), SendError> {
 }
 
 /// Writes the CANCEL of a request, or the ACK for its non-2xx final response (RFC 3261 §9.1, §17.1.1.3).
-pub(super) fn write_hop_by_hop(cx: &mut CallCx, method: &Method, invite: View<'_>, response: Option<View<'_>>) -> Bytes {
+pub(super) fn write_hop_by_hop(
+    cx: &mut CallCx,
+    method: &Method,
+    invite: View<'_>,
+    response: Option<View<'_>>,
+) -> Bytes {
     cx.render(|chunk| {
         let mut out = Encoder::request(chunk, method, invite.request_uri_text());
         // One Via, with the branch of the request.

@@ -4,7 +4,7 @@ use crate::{
     base::HashKey,
     call::CallCx,
     decision::{Reply, Settings},
-    syntax::{Encoder, HeaderId, HeaderName, Host, Method, StatusCode, View, ViaStamp},
+    syntax::{Encoder, HeaderId, HeaderName, Host, Method, StatusCode, ViaStamp, View},
     transport::{Flow, Proto, is_wildcard},
 };
 
@@ -18,7 +18,8 @@ impl Tag {
         let branch = request.branch().unwrap_or_default();
         let from_tag = request.from_tag().unwrap_or_default();
         let cseq = request.cseq_number().to_be_bytes();
-        let parts = [b"tag".as_slice(), request.call_id().as_bytes(), from_tag.as_bytes(), branch.as_bytes(), &cseq];
+        let parts =
+            [b"tag".as_slice(), request.call_id().as_bytes(), from_tag.as_bytes(), branch.as_bytes(), &cseq];
         Self::from_number(key.hash_parts(&parts))
     }
 
@@ -131,7 +132,15 @@ pub(super) fn is_owned(name: &HeaderName) -> bool {
     use HeaderId as H;
     matches!(
         name.id(),
-        H::Via | H::From | H::To | H::CallId | H::CSeq | H::MaxForwards | H::Route | H::RecordRoute
-            | H::ContentLength | H::ContentType
+        H::Via
+            | H::From
+            | H::To
+            | H::CallId
+            | H::CSeq
+            | H::MaxForwards
+            | H::Route
+            | H::RecordRoute
+            | H::ContentLength
+            | H::ContentType
     )
 }

@@ -8,8 +8,8 @@ use crate::{
         request::{Hop, HopHost, Written, check_outgoing, write_hop_by_hop},
     },
     decision::{
-        AckMode, Body, ClientEnd, ClientHandle, DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, Gone,
-        Outgoing, SendError,
+        AckMode, Body, ClientEnd, ClientHandle, DialogChange, DialogEnd, DialogError, DialogHandle, Event,
+        ExtraForks, Gone, Outgoing, SendError,
     },
     dialog::{Dialog, RouteSet, State},
     syntax::{HeaderName, HeaderValue, Method, Response, StatusCode, UriBuf, View},
@@ -66,7 +66,12 @@ impl Call {
     }
 
     /// Acknowledges the 2xx of a dialog, on the application's wish.
-    pub(crate) fn ack(&mut self, cx: &mut CallCx, serial: u64, body: Option<Body>) -> Result<(), DialogError> {
+    pub(crate) fn ack(
+        &mut self,
+        cx: &mut CallCx,
+        serial: u64,
+        body: Option<Body>,
+    ) -> Result<(), DialogError> {
         let entry = self.dialog_mut(serial).ok_or(Gone)?;
         let cseq = entry.to_ack.take().ok_or(DialogError::NothingToAck)?;
         self.send_ack(cx, serial, cseq, body);
@@ -96,8 +101,10 @@ impl Call {
         let at = self.client_at(serial).ok_or(Gone)?;
         let client = &mut self.rest().clients[at];
         let open = client.is_open();
-        let rang = client.sent().map(|sent| sent.machine.state() == crate::transaction::ClientState::Proceeding);
-        let invite = client.invite.as_mut().filter(|invite| open && invite.cancel == Cancel::No).ok_or(Gone)?;
+        let rang =
+            client.sent().map(|sent| sent.machine.state() == crate::transaction::ClientState::Proceeding);
+        let invite =
+            client.invite.as_mut().filter(|invite| open && invite.cancel == Cancel::No).ok_or(Gone)?;
         match rang {
             Some(true) => self.send_cancel(cx, at),
             Some(false) => invite.cancel = Cancel::Wanted,
@@ -109,7 +116,8 @@ impl Call {
 
     /// Cancels all INVITEs of ours that are open.
     pub(super) fn cancel_all(&mut self, cx: &mut CallCx) {
-        let serials: Vec<u64> = self.clients().iter().filter(|client| client.invite.is_some()).map(|c| c.serial).collect();
+        let serials: Vec<u64> =
+            self.clients().iter().filter(|client| client.invite.is_some()).map(|c| c.serial).collect();
         for serial in serials {
             // Those that are not open any more need no CANCEL.
             let _ended = self.cancel_client(cx, serial);
@@ -125,7 +133,11 @@ impl Call {
         let settings = client.settings.clone();
         let end = match addresses {
             Ok(addresses) => {
-                let reachable = |ip: &&IpAddr| cx.transport.local(hop.proto.unwrap_or(crate::transport::Proto::Udp), (**ip, 0).into()).is_some();
+                let reachable = |ip: &&IpAddr| {
+                    cx.transport
+                        .local(hop.proto.unwrap_or(crate::transport::Proto::Udp), (**ip, 0).into())
+                        .is_some()
+                };
                 match addresses.iter().find(reachable) {
                     Some(ip) => match draft.write(cx, &settings, &hop, *ip) {
                         Ok(written) => return self.launch(cx, at, written),
@@ -147,7 +159,9 @@ impl Call {
         let Some(sent) = client.sent_mut() else { return };
         let open = matches!(
             sent.machine.state(),
-            crate::transaction::ClientState::Calling | crate::transaction::ClientState::Trying | crate::transaction::ClientState::Proceeding
+            crate::transaction::ClientState::Calling
+                | crate::transaction::ClientState::Trying
+                | crate::transaction::ClientState::Proceeding
         );
         let actions = sent.machine.transport_error();
         if open && actions.terminated() {
@@ -158,8 +172,15 @@ impl Call {
     }
 
     /// Takes a response, if it is one to a request of this call.
-    pub(crate) fn respond(&mut self, cx: &mut CallCx, response: View<'_>, owned: impl FnOnce() -> Option<Response>) -> bool {
-        let Some(at) = self.clients().iter().position(|client| client.matches(response)) else { return false };
+    pub(crate) fn respond(
+        &mut self,
+        cx: &mut CallCx,
+        response: View<'_>,
+        owned: impl FnOnce() -> Option<Response>,
+    ) -> bool {
+        let Some(at) = self.clients().iter().position(|client| client.matches(response)) else {
+            return false;
+        };
         let Some(status) = response.status() else { return false };
         let hash = self.hash;
         let client = &mut self.rest().clients[at];
@@ -174,13 +195,17 @@ impl Call {
         if actions.ack() {
             self.ack_refusal(cx, at, response);
         }
-        if actions.pass() && let Some(response) = owned() {
+        if actions.pass()
+            && let Some(response) = owned()
+        {
             match self.rest().clients[at].method {
                 Method::Invite => self.invite_response(cx, at, status, response),
                 _ => self.other_response(cx, at, status, response),
             }
         }
-        if actions.terminated() && let Some(at) = self.client_at(serial) {
+        if actions.terminated()
+            && let Some(at) = self.client_at(serial)
+        {
             self.rest().clients.swap_remove(at);
         }
         true
@@ -235,8 +260,13 @@ impl Call {
     }
 
     pub(super) fn has_open_client_invite(&self, dialog: u64) -> bool {
-        let unacked = self.dialogs().iter().any(|entry| entry.dialog.serial == dialog && entry.to_ack.is_some());
-        unacked || self.clients().iter().any(|c| c.dialog == Some(dialog) && c.method == Method::Invite && c.is_open())
+        let unacked =
+            self.dialogs().iter().any(|entry| entry.dialog.serial == dialog && entry.to_ack.is_some());
+        unacked
+            || self
+                .clients()
+                .iter()
+                .any(|c| c.dialog == Some(dialog) && c.method == Method::Invite && c.is_open())
     }
 
     /// Starts a request: sends it if its next hop is an address, looks the address up otherwise.
@@ -276,7 +306,16 @@ impl Call {
         });
         let cseq = draft.cseq;
         let stage = Sending::Resolving(Box::new((draft, hop)));
-        self.rest().clients.push(ClientTransaction { serial, method, cseq, dialog, stage, invite, silent, settings });
+        self.rest().clients.push(ClientTransaction {
+            serial,
+            method,
+            cseq,
+            dialog,
+            stage,
+            invite,
+            silent,
+            settings,
+        });
         if let Some(written) = written {
             let at = self.clients().len() - 1;
             self.launch(cx, at, written);
@@ -284,7 +323,13 @@ impl Call {
         Ok(ClientHandle::new(self.hash, serial))
     }
 
-    fn look_up(&self, cx: &mut CallCx, serial: u64, name: &crate::transport::DnsName, hop: &Hop) -> Result<(), SendError> {
+    fn look_up(
+        &self,
+        cx: &mut CallCx,
+        serial: u64,
+        name: &crate::transport::DnsName,
+        hop: &Hop,
+    ) -> Result<(), SendError> {
         let proto = hop.proto.unwrap_or(crate::transport::Proto::Udp);
         let owner = crate::transport::Owner { call: self.hash, serial };
         let settings = cx.settings.clone();
@@ -317,12 +362,15 @@ impl Call {
         let owner = ack.owner(hash);
         // A lost ACK is asked for again by a copy of the 2xx.
         let _lost = cx.send(Outbound { target: written.target, bytes: written.bytes, owner, awaits: false });
-        let to_tag = ack.dialog.and_then(|serial| self.dialog(serial)).map(|dialog| dialog.remote_tag().into());
+        let to_tag =
+            ack.dialog.and_then(|serial| self.dialog(serial)).map(|dialog| dialog.remote_tag().into());
         let Some(to_tag) = to_tag else { return };
         let is_its_invite = |client: &&mut ClientTransaction| {
             client.method == Method::Invite && client.cseq == ack.cseq && client.invite.is_some()
         };
-        if let Some(invite) = self.rest().clients.iter_mut().find(is_its_invite).and_then(|c| c.invite.as_mut()) {
+        if let Some(invite) =
+            self.rest().clients.iter_mut().find(is_its_invite).and_then(|c| c.invite.as_mut())
+        {
             invite.acks.push(SentAck { to_tag, bytes, target: written.target });
         }
     }
@@ -340,7 +388,9 @@ impl Call {
         let invite = self.clients().iter().find(|c| c.method == Method::Invite && c.cseq == cseq);
         let read = |view: View<'_>| {
             let names = [HeaderName::AUTHORIZATION, HeaderName::PROXY_AUTHORIZATION];
-            let fields = names.into_iter().flat_map(|name| view.headers(name.id()).map(move |value| (name.clone(), value)));
+            let fields = names
+                .into_iter()
+                .flat_map(|name| view.headers(name.id()).map(move |value| (name.clone(), value)));
             fields.filter_map(|(name, value)| Some((name, value.try_into().ok()?))).collect()
         };
         invite.and_then(ClientTransaction::sent).and_then(|sent| sent.with_request(read)).unwrap_or_default()
@@ -353,7 +403,8 @@ impl Call {
         let owner = client.owner(hash);
         let to_tag = response.to_tag().unwrap_or_default();
         let Some(target) = client.sent().map(|sent| sent.target) else { return };
-        let known = client.invite.as_ref().and_then(|invite| invite.acks.iter().find(|ack| &*ack.to_tag == to_tag));
+        let known =
+            client.invite.as_ref().and_then(|invite| invite.acks.iter().find(|ack| &*ack.to_tag == to_tag));
         let bytes = match known {
             Some(ack) => cx.copy(&ack.bytes),
             None => {
@@ -377,7 +428,10 @@ impl Call {
         invite.cancel = Cancel::Sent(now + settings.timing().t1_64());
         let (cseq, dialog) = (client.cseq, client.dialog);
         let Some(sent) = client.sent() else { return };
-        let Some(bytes) = sent.with_request(|invite| write_hop_by_hop(cx, &Method::Cancel, invite, None)) else { return };
+        let Some(bytes) = sent.with_request(|invite| write_hop_by_hop(cx, &Method::Cancel, invite, None))
+        else {
+            return;
+        };
         let written = Written {
             bytes,
             branch: sent.branch.clone(),
@@ -389,7 +443,16 @@ impl Call {
         let (sent, result) = Sent::start(cx, owner, &settings, Kind::NonInvite, written);
         let stage = Sending::Sent(Box::new(sent));
         let method = Method::Cancel;
-        self.rest().clients.push(ClientTransaction { serial, method, cseq, dialog, stage, invite: None, silent: true, settings });
+        self.rest().clients.push(ClientTransaction {
+            serial,
+            method,
+            cseq,
+            dialog,
+            stage,
+            invite: None,
+            silent: true,
+            settings,
+        });
         if let Err(error) = result {
             self.undeliverable(cx, serial, error);
         }
@@ -536,7 +599,8 @@ impl Call {
             Method::Bye => self.bye_done(cx, dialog),
             Method::Cancel | Method::Ack => {}
             _ => {
-                let why = if end == ClientEnd::Cancelled { DialogEnd::Cancelled } else { DialogEnd::Unreachable };
+                let why =
+                    if end == ClientEnd::Cancelled { DialogEnd::Cancelled } else { DialogEnd::Unreachable };
                 self.end_early(cx, serial, why);
                 if let Some(dialog) = dialog {
                     self.ack_if_owed(cx, dialog);
@@ -558,7 +622,8 @@ impl Call {
 
     /// Ends the session when the peer says that it knows nothing of it (RFC 3261 §12.2.1.2).
     fn judge_dialog(&mut self, cx: &mut CallCx, dialog: Option<u64>, status: StatusCode) {
-        let gone = matches!(status, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT);
+        let gone =
+            matches!(status, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT);
         if let Some(serial) = dialog.filter(|_| gone) {
             self.ack_if_owed(cx, serial);
             self.hang_up(cx, serial, DialogEnd::Refused(status));
@@ -575,8 +640,9 @@ impl Call {
 
     /// Forgets a transaction that has failed, and tells so.
     fn end_client(&mut self, cx: &mut CallCx, at: usize, end: ClientEnd) {
+        let hash = self.hash;
         let client = &self.rest().clients[at];
-        let owner = client.owner(self.hash);
+        let owner = client.owner(hash);
         if let Some(sent) = client.sent() {
             cx.transport.release(&sent.target, owner);
         }

@@ -8,8 +8,8 @@ use crate::{
         server::{ActiveServer, Answered, ServerTransaction},
     },
     decision::{
-        Ask, AskId, DialogChange, DialogEnd, DialogHandle, Event, MethodFacts, ProvisionalError, Question, Reply,
-        Routing, RoutingFacts, ServerEnd, Verdict, Void,
+        Ask, AskId, DialogChange, DialogEnd, DialogHandle, Event, MethodFacts, ProvisionalError, Question,
+        Reply, Routing, RoutingFacts, ServerEnd, Verdict, Void,
     },
     dialog::{Acceptance, OutOfOrder},
     syntax::{HeaderId, HeaderName, HeaderValue, Method, Request, Scheme, StatusCode, UriError, View},
@@ -80,7 +80,9 @@ fn process(cx: &mut CallCx, walk: &mut Walk, call: Option<&mut Call>) -> Result<
         return Ok(());
     }
     match walk.method {
-        Method::Bye | Method::Update | Method::Info | Method::Notify | Method::Prack => Err(Reply::no_dialog()),
+        Method::Bye | Method::Update | Method::Info | Method::Notify | Method::Prack => {
+            Err(Reply::no_dialog())
+        }
         Method::Invite if view.contacts().count() != 1 || view.contact_is_star() => {
             Err(Reply::bad_request().reason(HeaderValue::from_static("INVITE Needs One Contact")))
         }
@@ -160,7 +162,12 @@ impl Call {
     }
 
     /// Answers the question of a request that a transaction holds. The ticket is spent in any case.
-    pub(crate) fn answer(&mut self, cx: &mut CallCx, ask: AskId, verdict: Verdict) -> Result<(), WrongVerdict> {
+    pub(crate) fn answer(
+        &mut self,
+        cx: &mut CallCx,
+        ask: AskId,
+        verdict: Verdict,
+    ) -> Result<(), WrongVerdict> {
         let Some(at) = self.asked(ask) else { return Err(WrongVerdict::Gone) };
         let Some(mut walk) = self.active(at).and_then(|server| server.walk.take()) else {
             return Err(WrongVerdict::Gone);
@@ -187,7 +194,12 @@ impl Call {
     }
 
     /// Sends a provisional response to a request whose question stays open.
-    pub(crate) fn provisional(&mut self, cx: &mut CallCx, ask: AskId, reply: Reply) -> Result<(), ProvisionalError> {
+    pub(crate) fn provisional(
+        &mut self,
+        cx: &mut CallCx,
+        ask: AskId,
+        reply: Reply,
+    ) -> Result<(), ProvisionalError> {
         let at = self.asked(ask).ok_or(crate::decision::Gone)?;
         let server = self.active(at).ok_or(crate::decision::Gone)?;
         if !server.invite {
@@ -211,7 +223,9 @@ impl Call {
             return None;
         }
         // CN-06: any other request ends by itself. CN-03: an answered INVITE stays answered.
-        if server.invite && let Some(walk) = &mut server.walk {
+        if server.invite
+            && let Some(walk) = &mut server.walk
+        {
             let ask = walk.close(cx);
             let server = server.handle(hash);
             self.reply(cx, at, Reply::terminated());
@@ -222,7 +236,13 @@ impl Call {
     }
 
     /// Takes an ACK: for a non-2xx it ends the transaction's series, for a 2xx the core's (RFC 3261 §17.2.1, §13.3.1.4).
-    pub(crate) fn acknowledge(&mut self, cx: &mut CallCx, key: u64, view: View<'_>, request: impl FnOnce() -> Option<Request>) {
+    pub(crate) fn acknowledge(
+        &mut self,
+        cx: &mut CallCx,
+        key: u64,
+        view: View<'_>,
+        request: impl FnOnce() -> Option<Request>,
+    ) {
         let settings = cx.settings.clone();
         let now = cx.now;
         let found = self.find_server(key, |kept| acknowledges(view, kept));
@@ -246,9 +266,17 @@ impl Call {
     }
 
     /// Answers all open questions with one status, since the endpoint or the dialog ends.
-    pub(super) fn answer_open(&mut self, cx: &mut CallCx, reply: &Reply, dialog: Option<u64>, but: Option<u64>) {
+    pub(super) fn answer_open(
+        &mut self,
+        cx: &mut CallCx,
+        reply: &Reply,
+        dialog: Option<u64>,
+        but: Option<u64>,
+    ) {
         let concerned = |server: &&mut ActiveServer| {
-            (dialog.is_none() || server.dialog == dialog) && Some(server.serial) != but && server.walk.is_some()
+            (dialog.is_none() || server.dialog == dialog)
+                && Some(server.serial) != but
+                && server.walk.is_some()
         };
         let serials: Vec<u64> = self.active_servers().filter(concerned).map(|server| server.serial).collect();
         for serial in serials {
@@ -269,7 +297,9 @@ impl Call {
             self.servers.swap_remove(at);
             return true;
         };
-        if let Some(walk) = server.walk.as_mut().filter(|walk| walk.ask.is_some_and(|ask| ask.deadline <= cx.now)) {
+        if let Some(walk) =
+            server.walk.as_mut().filter(|walk| walk.ask.is_some_and(|ask| ask.deadline <= cx.now))
+        {
             let reply = walk.late(cx);
             self.reply(cx, at, reply);
             return true;
@@ -305,7 +335,9 @@ impl Call {
         if actions.send() {
             server.resend(cx, hash);
         }
-        if actions.trying() && let Some(walk) = &server.walk {
+        if actions.trying()
+            && let Some(walk) = &server.walk
+        {
             let bytes = render(cx, walk, &Reply::status(StatusCode::TRYING));
             server.last = bytes.as_ref().into();
             server.transmit(cx, hash, bytes);
@@ -454,20 +486,24 @@ impl Call {
     /// Tells whether the same request came on another way already (RFC 3261 §8.2.2.2).
     fn has_merged(&self, walk: &Walk, view: View<'_>) -> bool {
         self.servers.iter().any(|server| match server {
-            ServerTransaction::Active(active) if active.serial != walk.serial => active.walk.as_ref().is_some_and(|other| {
-                let seen = other.request.view();
-                seen.from_tag() == view.from_tag()
-                    && seen.cseq_number() == view.cseq_number()
-                    && other.method == walk.method
-                    && other.dialog.is_none()
-            }),
+            ServerTransaction::Active(active) if active.serial != walk.serial => {
+                active.walk.as_ref().is_some_and(|other| {
+                    let seen = other.request.view();
+                    seen.from_tag() == view.from_tag()
+                        && seen.cseq_number() == view.cseq_number()
+                        && other.method == walk.method
+                        && other.dialog.is_none()
+                })
+            }
             _ => false,
         })
     }
 
     /// Finds the transaction with this key whose request or response passes a comparison.
     fn find_server(&self, key: u64, mut same: impl FnMut(View<'_>) -> bool) -> Option<usize> {
-        self.servers.iter().position(|server| server.key() == key && server.with_kept(&mut same) == Some(true))
+        self.servers
+            .iter()
+            .position(|server| server.key() == key && server.with_kept(&mut same) == Some(true))
     }
 
     pub(super) fn has_open_server_invite(&self, dialog: u64, but: u64) -> bool {

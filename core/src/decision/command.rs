@@ -3,7 +3,9 @@ use std::{net::SocketAddr, time::Duration};
 use thiserror::Error;
 
 use crate::{
-    decision::{AlarmId, AskId, Body, ClientHandle, Config, ConfigError, DialogHandle, Gone, Outgoing, Reply, Verdict},
+    decision::{
+        AlarmId, AskId, Body, ClientHandle, Config, ConfigError, DialogHandle, Gone, Outgoing, Reply, Verdict,
+    },
     syntax::{HeaderName, UriError},
     transport::{Proto, SocketId},
 };

@@ -143,7 +143,11 @@ fn check_ranges(config: &Config) -> Result<(), ConfigError> {
     let limits = &config.limits;
     let timer_f = config.timing.t1 * 64;
     let checks = [
-        (config.timing.clone().validated().is_ok(), "timing", "T1 10 to 2500 ms, T2 100 to 16000 ms, T4 100 to 25000 ms, D from 32 s"),
+        (
+            config.timing.clone().validated().is_ok(),
+            "timing",
+            "T1 10 to 2500 ms, T2 100 to 16000 ms, T4 100 to 25000 ms, D from 32 s",
+        ),
         ((512..=65_535).contains(&limits.head), "limits.head", "512 to 65535"),
         (limits.headers >= 8, "limits.headers", "from 8"),
         (limits.header_value >= 64, "limits.header_value", "from 64"),

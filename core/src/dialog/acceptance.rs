@@ -54,7 +54,8 @@ mod tests {
     /// TMR-07: a late tick sends one copy.
     #[test]
     fn late_ticks_collapse() {
-        let mut series = Acceptance::start(Instant::EPOCH, Duration::from_millis(500), Duration::from_secs(4));
+        let mut series =
+            Acceptance::start(Instant::EPOCH, Duration::from_millis(500), Duration::from_secs(4));
         series.sent(Instant::from_millis(20_000));
         assert_eq!(series.due().as_millis(), 23_500);
     }

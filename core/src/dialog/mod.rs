@@ -6,9 +6,7 @@ mod route_set;
 pub(crate) use acceptance::Acceptance;
 pub(crate) use route_set::{Itinerary, RouteSet};
 
-use crate::{
-    syntax::{HeaderId, UriBuf, View},
-};
+use crate::syntax::{HeaderId, UriBuf, View};
 
 /// One dialog as one of its two sides sees it.
 #[derive(Clone, Debug)]
@@ -48,7 +46,12 @@ pub(crate) enum OutOfOrder {
 
 impl Dialog {
     /// Makes the server's side from the request that starts it (RFC 3261 §12.1.1); `None` without a usable Contact.
-    pub(crate) fn from_request(serial: u64, request: View<'_>, local_tag: &str, state: State) -> Option<Self> {
+    pub(crate) fn from_request(
+        serial: u64,
+        request: View<'_>,
+        local_tag: &str,
+        state: State,
+    ) -> Option<Self> {
         let to = request.header(HeaderId::To)?;
         let tagged = request.to_tag().is_some();
         let local = if tagged { to.to_owned() } else { format!("{to};tag={local_tag}") };
@@ -126,12 +129,14 @@ impl Dialog {
 
     /// Tells whether a request from the peer belongs here: To carries our tag, From the peer's (DL-01).
     pub(crate) fn matches_request(&self, request: View<'_>) -> bool {
-        request.to_tag() == Some(&*self.local_tag) && request.from_tag().unwrap_or_default() == &*self.remote_tag
+        request.to_tag() == Some(&*self.local_tag)
+            && request.from_tag().unwrap_or_default() == &*self.remote_tag
     }
 
     /// Tells whether a response from the peer belongs here.
     pub(crate) fn matches_response(&self, response: View<'_>) -> bool {
-        response.from_tag() == Some(&*self.local_tag) && response.to_tag().unwrap_or_default() == &*self.remote_tag
+        response.from_tag() == Some(&*self.local_tag)
+            && response.to_tag().unwrap_or_default() == &*self.remote_tag
     }
 
     /// Gives the next CSeq number of our requests (DL-06).
@@ -193,4 +198,3 @@ fn contact(message: View<'_>) -> Option<UriBuf> {
     let uri = message.contacts().next()?.uri().ok()?;
     uri.host().is_some().then(|| UriBuf::from(uri))
 }
-

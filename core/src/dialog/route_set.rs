@@ -109,6 +109,9 @@ mod tests {
     #[test]
     fn no_routes() {
         let way = set(&[]).itinerary(&uri("sip:a@b"));
-        assert_eq!((way.request_uri.as_str(), way.routes.len(), way.next_hop.as_str()), ("sip:a@b", 0, "sip:a@b"));
+        assert_eq!(
+            (way.request_uri.as_str(), way.routes.len(), way.next_hop.as_str()),
+            ("sip:a@b", 0, "sip:a@b")
+        );
     }
 }

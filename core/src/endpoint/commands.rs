@@ -3,8 +3,8 @@ use std::sync::Arc;
 use crate::{
     call::{Placed, Stage, Tag, WrongVerdict, route},
     decision::{
-        AlarmId, AskId, Command, CommandError, DialogError, Gone, Outcome, Outgoing, ProvisionalError, Recipient, Reply,
-        SendError, Settings, Verdict,
+        AlarmId, AskId, Command, CommandError, DialogError, Gone, Outcome, Outgoing, ProvisionalError,
+        Recipient, Reply, SendError, Settings, Verdict,
     },
     endpoint::{Endpoint, Life, Wake},
     transport::Proto,
@@ -106,7 +106,8 @@ impl Endpoint {
                     None => self.new_call_id(),
                 };
                 let hash = self.cx.key.hash(call_id.as_bytes());
-                let room = self.calls.get(hash).is_some() || self.calls.len() < self.cx.settings.limits().calls;
+                let room =
+                    self.calls.get(hash).is_some() || self.calls.len() < self.cx.settings.limits().calls;
                 if !room {
                     return Err(SendError::Limit("calls").into());
                 }

@@ -3,8 +3,8 @@ use std::{net::SocketAddr, ops::Deref, time::Duration};
 use crate::{
     base::Instant,
     decision::{
-        AlarmId, Body, ClientHandle, Command, CommandError, Config, ConfigError, Decision, DialogError, DialogHandle, Gone,
-        Outcome, Outgoing, Pending, ProvisionalError, Reply, SendError,
+        AlarmId, Body, ClientHandle, Command, CommandError, Config, ConfigError, Decision, DialogError,
+        DialogHandle, Gone, Outcome, Outgoing, Pending, ProvisionalError, Reply, SendError,
     },
     endpoint::Endpoint,
     transport::{Proto, SocketId},

@@ -4,7 +4,7 @@ use crate::{
     call::{Rendered, Stage, Tag, Walk, ask_routing, render, reply_to},
     decision::{Event, Reply},
     endpoint::{Endpoint, Life},
-    syntax::{HeaderName, HeaderValue, Message, Method, Refused, StatusCode, Via, View, ViaStamp},
+    syntax::{HeaderName, HeaderValue, Message, Method, Refused, StatusCode, Via, ViaStamp, View},
     transaction::server_key,
     transport::{
         CloseHow, ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Owner, ResponseTarget, Target,
@@ -217,7 +217,9 @@ impl Endpoint {
     fn is_full(&self, hash: u64) -> bool {
         let limits = self.cx.settings.limits();
         match self.calls.get(hash) {
-            Some(call) => call.transactions() >= limits.transactions_per_call || self.cx.questions >= limits.questions,
+            Some(call) => {
+                call.transactions() >= limits.transactions_per_call || self.cx.questions >= limits.questions
+            }
             None => {
                 self.calls.len() >= limits.calls
                     || self.cx.questions >= limits.questions

@@ -12,7 +12,9 @@ use std::{collections::VecDeque, sync::Arc};
 use crate::{
     base::{Instant, Seed, TimerQueue},
     call::{CallCx, CallTable, Walk},
-    decision::{AlarmId, Command, CommandError, Config, ConfigError, Event, InputBuf, Outcome, Record, Settings},
+    decision::{
+        AlarmId, Command, CommandError, Config, ConfigError, Event, InputBuf, Outcome, Record, Settings,
+    },
     transport::{Input, News, Output},
 };
 
@@ -114,7 +116,10 @@ impl Endpoint {
     ///
     /// Sockets and quiet connections may stay open, alarms may be set.
     pub fn is_idle(&self) -> bool {
-        self.calls.len() == 0 && self.walks.is_empty() && self.cx.questions == 0 && self.cx.transport.is_idle()
+        self.calls.len() == 0
+            && self.walks.is_empty()
+            && self.cx.questions == 0
+            && self.cx.transport.is_idle()
     }
 
     /// Tells whether a [`Command::Shutdown`] has run to its end: the driver may stop once outputs are drained.
@@ -158,7 +163,8 @@ impl Endpoint {
                 (Some(theirs), Some(own)) => theirs <= own,
                 (theirs, _) => theirs.is_some(),
             };
-            let fired = if first { self.cx.transport.expire(self.cx.now, &mut self.cx.outputs) } else { self.wake() };
+            let fired =
+                if first { self.cx.transport.expire(self.cx.now, &mut self.cx.outputs) } else { self.wake() };
             if !fired {
                 break;
             }

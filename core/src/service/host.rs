@@ -6,7 +6,8 @@ use std::{
 use crate::{
     base::Instant,
     decision::{
-        Answer, Ask, AskId, ClientEnd, ClientHandle, Command, Decision, DialogHandle, Event, Question, Record, Reply, Verdict,
+        Answer, Ask, AskId, ClientEnd, ClientHandle, Command, Decision, DialogHandle, Event, Question,
+        Record, Reply, Verdict,
     },
     endpoint::{Cx, Endpoint, Machine},
     service::Service,
@@ -43,7 +44,14 @@ pub enum ClientUpdate<'a> {
 impl<S: Service> Host<S> {
     /// Joins an endpoint and a service. The service starts with the first input or the first use of [`with`](Self::with).
     pub const fn new(endpoint: Endpoint, service: S) -> Self {
-        Self { endpoint, service, watches: BTreeMap::new(), started: false, now: Instant::EPOCH, behind: false }
+        Self {
+            endpoint,
+            service,
+            watches: BTreeMap::new(),
+            started: false,
+            now: Instant::EPOCH,
+            behind: false,
+        }
     }
 
     /// Runs a piece of the application: the mailbox through which anything outside talks to it.
@@ -107,13 +115,19 @@ impl<S: Service> Host<S> {
                 self.watches.remove(&client);
                 self.guarded(None, |service, cx| service.client_ended(cx, client, end));
             }
-            Event::ServerEnded { server, end } => self.guarded(None, |service, cx| service.server_ended(cx, server, end)),
-            Event::Ack { dialog, request } => self.guarded(None, |service, cx| service.ack(cx, dialog, &request)),
+            Event::ServerEnded { server, end } => {
+                self.guarded(None, |service, cx| service.server_ended(cx, server, end))
+            }
+            Event::Ack { dialog, request } => {
+                self.guarded(None, |service, cx| service.ack(cx, dialog, &request))
+            }
             Event::Cancelled { server, request } => {
                 self.guarded(None, |service, cx| service.cancelled(cx, server, &request));
             }
             Event::Voided { ask, why } => self.guarded(None, |service, cx| service.voided(cx, ask, why)),
-            Event::Dialog { dialog, change } => self.guarded(None, |service, cx| service.dialog(cx, dialog, change)),
+            Event::Dialog { dialog, change } => {
+                self.guarded(None, |service, cx| service.dialog(cx, dialog, change))
+            }
             Event::Alarm { alarm } => self.guarded(None, |service, cx| service.alarm(cx, alarm)),
             Event::Bound { socket, proto, result } => {
                 self.guarded(None, |service, cx| service.bound(cx, socket, proto, result));

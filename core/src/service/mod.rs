@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 
 use crate::{
     decision::{
-        AlarmId, Answer, AskId, ClientEnd, ClientHandle, DialogChange, DialogHandle, Question, Reply, Routing, ServerEnd,
-        ServerHandle, Void,
+        AlarmId, Answer, AskId, ClientEnd, ClientHandle, DialogChange, DialogHandle, Question, Reply,
+        Routing, ServerEnd, ServerHandle, Void,
     },
     endpoint::Cx,
     syntax::{Request, Response},
@@ -80,7 +80,14 @@ pub trait Service {
     fn voided(&mut self, cx: &mut Cx<'_>, ask: AskId, why: Void) {}
 
     /// Learns of a response to a request that was sent.
-    fn response(&mut self, cx: &mut Cx<'_>, client: ClientHandle, response: &Response, dialog: Option<DialogHandle>) {}
+    fn response(
+        &mut self,
+        cx: &mut Cx<'_>,
+        client: ClientHandle,
+        response: &Response,
+        dialog: Option<DialogHandle>,
+    ) {
+    }
 
     /// Learns how a request that was sent has ended.
     fn client_ended(&mut self, cx: &mut Cx<'_>, client: ClientHandle, end: ClientEnd) {}
@@ -95,5 +102,6 @@ pub trait Service {
     fn alarm(&mut self, cx: &mut Cx<'_>, alarm: AlarmId) {}
 
     /// Learns that a socket is open, or why it cannot be opened.
-    fn bound(&mut self, cx: &mut Cx<'_>, socket: SocketId, proto: Proto, result: Result<SocketAddr, IoKind>) {}
+    fn bound(&mut self, cx: &mut Cx<'_>, socket: SocketId, proto: Proto, result: Result<SocketAddr, IoKind>) {
+    }
 }

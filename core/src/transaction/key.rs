@@ -107,7 +107,8 @@ fn same_origin(request: View<'_>, kept: View<'_>) -> bool {
 /// Compares Vias whole, but for what a server writes into them.
 fn same_via(a: Via<'_>, b: Via<'_>) -> bool {
     fn params<'a>(via: Via<'a>) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
-        let written = |name: &str| name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport");
+        let written =
+            |name: &str| name.eq_ignore_ascii_case("received") || name.eq_ignore_ascii_case("rport");
         via.params().filter(move |(name, _)| !written(name))
     }
     let same = |(a, b): ((&str, Option<&str>), (&str, Option<&str>))| {
@@ -179,12 +180,18 @@ mod tests {
     }
 
     /// Looks one message up beside another, key and comparison together.
-    fn found(test: fn(View<'_>, View<'_>) -> bool, request: Parts<'_>, first: Parts<'_>, kept: Parts<'_>) -> bool {
+    fn found(
+        test: fn(View<'_>, View<'_>) -> bool,
+        request: Parts<'_>,
+        first: Parts<'_>,
+        kept: Parts<'_>,
+    ) -> bool {
         let hash = HashKey::new(1, 2);
         let (request, first, kept) = (text(request), text(first), text(kept));
         let parse = |bytes| Message::parse(bytes, &Limits::default()).expect("a message");
         let (request, first, kept) = (parse(&request), parse(&first), parse(&kept));
-        server_key(&hash, request.view()) == server_key(&hash, first.view()) && test(request.view(), kept.view())
+        server_key(&hash, request.view()) == server_key(&hash, first.view())
+            && test(request.view(), kept.view())
     }
 
     /// The two forms in which a transaction is kept: the request, and the answer with the Via stamped.
@@ -205,7 +212,10 @@ mod tests {
             // Nothing else counts.
             assert!(same(Parts { from_tag: "f2", call_id: "c2", to_tag: "t2", cseq: "8 INVITE", ..first }));
             assert!(same(Parts { line: "INVITE sip:other SIP/2.0", ..first }));
-            assert!(same(invite("SIP/2.0/TCP A.EXAMPLE.com:5070;branch=Z9HG4BK776ASDHDS;rport")), "in any case");
+            assert!(
+                same(invite("SIP/2.0/TCP A.EXAMPLE.com:5070;branch=Z9HG4BK776ASDHDS;rport")),
+                "in any case"
+            );
             for other in [
                 "SIP/2.0/UDP a.example.com:5070;branch=z9hG4bK776asdhdt",
                 "SIP/2.0/UDP a.example.com:5071;branch=z9hG4bK776asdhds",
@@ -317,7 +327,10 @@ mod tests {
             let via = format!("SIP/2.0/UDP a.example.com;branch={cookie}");
             let first = invite(&via);
             assert!(found(retransmits, first, first, first));
-            assert!(!found(retransmits, Parts { call_id: "c2", ..first }, first, first), "{cookie} collides with none");
+            assert!(
+                !found(retransmits, Parts { call_id: "c2", ..first }, first, first),
+                "{cookie} collides with none"
+            );
         }
     }
 

@@ -29,6 +29,7 @@ mod client;
 mod client_invite;
 mod client_non_invite;
 mod deadlines;
+mod key;
 mod server;
 mod server_invite;
 mod server_non_invite;

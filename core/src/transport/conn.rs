@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use crate::{
     base::{Instant, Limits},
-    transport::{CloseHow, ConnId, Flow, Framer, IoKind, News, Output, Owner, Proto, Target, Timeout, Transport},
+    transport::{
+        CloseHow, ConnId, Flow, Framer, IoKind, News, Output, Owner, Proto, Target, Timeout, Transport,
+    },
 };
 
 /// One stream connection.
@@ -44,7 +46,16 @@ impl Conn {
 
     fn new(remote: SocketAddr, state: State, deadline: Instant) -> Self {
         let users = BTreeSet::new();
-        Self { remote, state, framer: Framer::new(), unsent: 0, users, idle_at: deadline, half_at: None, wake: deadline }
+        Self {
+            remote,
+            state,
+            framer: Framer::new(),
+            unsent: 0,
+            users,
+            idle_at: deadline,
+            half_at: None,
+            wake: deadline,
+        }
     }
 
     pub(super) const fn unsent(&self) -> usize {
@@ -117,7 +128,9 @@ impl Transport {
         out: &mut VecDeque<Output>,
     ) {
         let Some(entry) = self.conns.get_mut(&conn) else { return };
-        let State::Opening(queue) = std::mem::replace(&mut entry.state, State::Open { local }) else { return };
+        let State::Opening(queue) = std::mem::replace(&mut entry.state, State::Open { local }) else {
+            return;
+        };
         entry.idle_at = now + limits.idle;
         out.extend(queue.into_iter().map(|data| Output::Send { conn, data }));
     }

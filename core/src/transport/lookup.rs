@@ -2,7 +2,9 @@ use std::{collections::VecDeque, net::IpAddr};
 
 use crate::{
     base::{Instant, Limits},
-    transport::{DnsError, DnsName, News, Output, Owner, Proto, QueryId, RecordKind, Records, Timeout, Transport},
+    transport::{
+        DnsError, DnsName, News, Output, Owner, Proto, QueryId, RecordKind, Records, Timeout, Transport,
+    },
 };
 
 /// A host name on its way to addresses: one query a family that a socket could reach.

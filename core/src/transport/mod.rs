@@ -7,15 +7,9 @@ mod io;
 mod lookup;
 mod via;
 
-<<<<<<< HEAD
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
-=======
-pub use io::{
-    CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind,
-    Records, SocketId, Unreachable,
->>>>>>> syntax
 };
 
 use bytes::Bytes;
@@ -29,8 +23,8 @@ pub(crate) use self::{
 };
 pub use frame::{Frame, FrameError, Framer};
 pub use io::{
-    BadDnsName, CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind,
-    Records, SocketId, UnknownProto, Unreachable,
+    BadDnsName, CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId,
+    RecordKind, Records, SocketId, UnknownProto, Unreachable,
 };
 
 /// Sockets, connections and look-ups: everything between a driver and whole messages.

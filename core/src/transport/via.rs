@@ -5,7 +5,7 @@ use crate::syntax::{Host, Via, ViaStamp};
 
 /// Where a response goes that does not go back over the connection of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseTarget<'a> {
+pub(crate) enum ResponseTarget<'a> {
     /// To this address.
     Address(SocketAddr),
     /// Wherever RFC 3263 §5 finds the host: with a port by its addresses alone, without one by SRV first.
@@ -20,7 +20,7 @@ pub enum ResponseTarget<'a> {
 /// Returns what is to be written into the top Via of a request from `remote` (RFC 3261 §18.2.1, RFC 3581 §4).
 ///
 /// A `received` that the request brought along is always replaced: believed, it would send responses to a stranger.
-pub fn stamp(via: Via<'_>, remote: SocketAddr) -> ViaStamp {
+pub(crate) fn stamp(via: Via<'_>, remote: SocketAddr) -> ViaStamp {
     let source = remote.ip().to_canonical();
     let same = via.host().ip().is_some_and(|host| host.to_canonical() == source);
     let asks_port = via.rport() == Some(None);
@@ -33,7 +33,7 @@ pub fn stamp(via: Via<'_>, remote: SocketAddr) -> ViaStamp {
 /// Returns where a response goes over an unreliable transport, as its top Via says (RFC 3261 §18.2.2, RFC 3581 §4).
 ///
 /// What `stamp` has counts before what the Via says; for a Via that was stamped when the request came, it is empty.
-pub fn response_target<'a>(via: Via<'a>, stamp: ViaStamp) -> ResponseTarget<'a> {
+pub(crate) fn response_target<'a>(via: Via<'a>, stamp: ViaStamp) -> ResponseTarget<'a> {
     let port = via.port().unwrap_or(Proto::Udp.default_port());
     if let Some(maddr) = via.maddr().and_then(host) {
         return match maddr.ip() {
@@ -53,17 +53,15 @@ pub fn response_target<'a>(via: Via<'a>, stamp: ViaStamp) -> ResponseTarget<'a> 
 /// Returns where to open a connection for a response whose own is gone (RFC 3261 §18.2.2); `rport` plays no part.
 ///
 /// If that fails, [`sent_by`] is to be tried.
-pub fn connection_target<'a>(via: Via<'a>, stamp: ViaStamp, proto: Proto) -> ResponseTarget<'a> {
+pub(crate) fn connection_target<'a>(via: Via<'a>, stamp: ViaStamp, proto: Proto) -> ResponseTarget<'a> {
     match received(via, stamp) {
-        Some(ip) => {
-            ResponseTarget::Address(SocketAddr::new(ip, via.port().unwrap_or(proto.default_port())))
-        }
+        Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, via.port().unwrap_or(proto.default_port()))),
         None => sent_by(via, proto),
     }
 }
 
 /// Returns the place that the sent-by of a Via names (RFC 3263 §5).
-pub fn sent_by<'a>(via: Via<'a>, proto: Proto) -> ResponseTarget<'a> {
+fn sent_by<'a>(via: Via<'a>, proto: Proto) -> ResponseTarget<'a> {
     match via.host().ip() {
         Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, via.port().unwrap_or(proto.default_port()))),
         None => ResponseTarget::Locate { host: via.host(), port: via.port() },
@@ -106,9 +104,21 @@ mod tests {
     fn tp_02_received() {
         let ip = |ip: &str| (Some(ip.to_owned()), None);
         let z = ";branch=z9hG4bKx";
-        assert_eq!(stamped(&format!("SIP/2.0/UDP bobspc.biloxi.com:5060{z}"), "192.0.2.4:5060"), ip("192.0.2.4"), "a name");
-        assert_eq!(stamped(&format!("SIP/2.0/UDP 10.0.0.1{z}"), "192.0.2.4:5060"), ip("192.0.2.4"), "another address");
-        assert_eq!(stamped(&format!("SIP/2.0/UDP 192.0.2.4{z}"), "192.0.2.4:9"), (None, None), "the port does not count");
+        assert_eq!(
+            stamped(&format!("SIP/2.0/UDP bobspc.biloxi.com:5060{z}"), "192.0.2.4:5060"),
+            ip("192.0.2.4"),
+            "a name"
+        );
+        assert_eq!(
+            stamped(&format!("SIP/2.0/UDP 10.0.0.1{z}"), "192.0.2.4:5060"),
+            ip("192.0.2.4"),
+            "another address"
+        );
+        assert_eq!(
+            stamped(&format!("SIP/2.0/UDP 192.0.2.4{z}"), "192.0.2.4:9"),
+            (None, None),
+            "the port does not count"
+        );
         assert_eq!(stamped(&format!("SIP/2.0/TCP [2001:db8::1]:5070{z}"), "[2001:db8::1]:9"), (None, None));
         assert_eq!(stamped(&format!("SIP/2.0/TCP [2001:db8::2]{z}"), "[2001:db8::1]:9"), ip("2001:db8::1"));
         assert_eq!(
@@ -127,7 +137,12 @@ mod tests {
     fn tp_02_rport() {
         // RFC 3581 §4: filled on any transport, and then `received` is always added. The first is the example of §6.
         for (text, remote, received, rport) in [
-            ("SIP/2.0/UDP 10.1.1.1:4540;rport;branch=z9hG4bKkjshdyff", "192.0.2.1:9988", Some("192.0.2.1"), Some(9988)),
+            (
+                "SIP/2.0/UDP 10.1.1.1:4540;rport;branch=z9hG4bKkjshdyff",
+                "192.0.2.1:9988",
+                Some("192.0.2.1"),
+                Some(9988),
+            ),
             ("SIP/2.0/TCP 192.0.2.1;rport;branch=z9hG4bKx", "192.0.2.1:9988", Some("192.0.2.1"), Some(9988)),
             ("SIP/2.0/UDP 192.0.2.1;RPORT;branch=z9hG4bKx", "192.0.2.1:5060", Some("192.0.2.1"), Some(5060)),
             ("SIP/2.0/UDP 192.0.2.1;rport=7;branch=z9hG4bKx", "192.0.2.1:5060", None, None),
@@ -139,7 +154,10 @@ mod tests {
     #[test]
     fn tp_03_unreliable() {
         for (text, target) in [
-            ("SIP/2.0/UDP 10.1.1.1:4540;received=192.0.2.1;rport=9988;branch=z9hG4bKx", address("192.0.2.1:9988")),
+            (
+                "SIP/2.0/UDP 10.1.1.1:4540;received=192.0.2.1;rport=9988;branch=z9hG4bKx",
+                address("192.0.2.1:9988"),
+            ),
             ("SIP/2.0/UDP 10.1.1.1:4540;received=192.0.2.1;rport;branch=z9hG4bKx", address("192.0.2.1:4540")),
             ("SIP/2.0/UDP a.example.com:4540;received=192.0.2.1", address("192.0.2.1:4540")),
             ("SIP/2.0/UDP a.example.com;received=192.0.2.1", address("192.0.2.1:5060")),
@@ -151,7 +169,10 @@ mod tests {
             ("SIP/2.0/UDP a.example.com:5060", name("a.example.com", Some(5060))),
             ("SIP/2.0/UDP a.example.com;received=nonsense", name("a.example.com", None)),
             // `maddr` comes before all others.
-            ("SIP/2.0/UDP 10.1.1.1:4540;maddr=224.2.0.1;ttl=16;received=192.0.2.1;rport=9", address("224.2.0.1:4540")),
+            (
+                "SIP/2.0/UDP 10.1.1.1:4540;maddr=224.2.0.1;ttl=16;received=192.0.2.1;rport=9",
+                address("224.2.0.1:4540"),
+            ),
             ("SIP/2.0/UDP 10.1.1.1;maddr=224.2.0.1", address("224.2.0.1:5060")),
             ("SIP/2.0/UDP 10.1.1.1;maddr=m.example.com", name("m.example.com", Some(5060))),
         ] {

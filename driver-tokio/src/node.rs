@@ -138,9 +138,15 @@ pub enum NodeError {
 
 /// What handles put into the mailbox.
 pub(crate) enum Letter<M> {
-    Run(Box<dyn FnOnce(&mut M, Instant) + Send>),
-    Stop { grace: Duration, done: Box<dyn FnMut(&M) -> bool + Send> },
+    Run(Run<M>),
+    Stop { grace: Duration, done: Done<M> },
 }
+
+/// What a letter does to the machine at the node's time.
+type Run<M> = Box<dyn FnOnce(&mut M, Instant) + Send>;
+
+/// Tells whether the machine has nothing left to do.
+pub(crate) type Done<M> = Box<dyn FnMut(&M) -> bool + Send>;
 
 impl<M> fmt::Debug for Letter<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

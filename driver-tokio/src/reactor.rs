@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     clock::{Wall, moment, now},
     dns::Dns,
-    node::Letter,
+    node::{Done, Letter},
     tcp::{LINGER, Step, Tcp},
     udp::Udp,
 };
@@ -39,7 +39,7 @@ pub(crate) struct Reactor<M> {
 
 enum Phase<M> {
     Running,
-    Stopping { deadline: Instant, done: Box<dyn FnMut(&M) -> bool + Send> },
+    Stopping { deadline: Instant, done: Done<M> },
     Closing { deadline: Instant },
 }
 

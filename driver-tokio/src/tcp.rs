@@ -138,7 +138,7 @@ impl Tcp {
         None
     }
 
-    /// Accepts one connection, `Err` if none can be had at the moment. A listener that fails rests for a while.
+    /// Accepts one connection. A listener that fails rests for a while.
     pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Accepted> {
         for at in 0..self.listeners.len() {
             let listener = &mut self.listeners[at];

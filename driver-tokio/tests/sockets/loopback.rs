@@ -1,5 +1,3 @@
-//! A machine on real sockets of this host's loopback.
-
 use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
@@ -7,13 +5,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use probe::{Probe, Seen, await_seen, bind, limited, peer};
 use sansip::{
     CloseHow, ConnId, DnsError, IoKind, Output, Proto, QueryId, RecordKind, Records, SocketId, Unreachable,
 };
 use sansip_tokio::{NodeError, NodeHandle};
 
-mod probe;
+use crate::probe::{self, Probe, Seen, await_seen, bind, limited, peer};
 
 #[tokio::test]
 async fn datagrams_come_back() {

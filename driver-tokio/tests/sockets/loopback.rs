@@ -112,8 +112,7 @@ async fn connections_open_or_are_refused() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback can be bound");
     let addr = listener.local_addr().expect("it is bound");
     connect(&node, 2, addr).await;
-    let opened = await_seen(&node, |seen| (*seen == Seen::Connected(ConnId(2))).then_some(()));
-    opened.await;
+    await_seen(&node, |seen| (*seen == Seen::Connected(ConnId(2))).then_some(())).await;
     drop(listener);
     connect(&node, 4, addr).await;
     assert_eq!(closed(&node, 4).await, Some(IoKind::Refused));

@@ -29,7 +29,7 @@ mod client;
 mod client_invite;
 mod client_non_invite;
 mod deadlines;
-pub(crate) mod key;
+mod key;
 mod server;
 mod server_invite;
 mod server_non_invite;
@@ -38,5 +38,6 @@ mod timing;
 
 pub use actions::Actions;
 pub use client::{ClientMachine, ClientState};
+pub(crate) use key::{acknowledges, answers, cancels, retransmits, server_key};
 pub use server::{Refusal, ServerMachine, ServerState};
 pub use timing::{Kind, Timer, Timing, TimingError};

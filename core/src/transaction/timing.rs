@@ -58,6 +58,14 @@ impl Timing {
         passed
     }
 
+    /// Returns how long a request may wait for its first response before a 100 is due (RFC 3261 §17.2.1, RFC 4320 §4.1).
+    pub fn trying_after(&self, kind: Kind) -> Duration {
+        match kind {
+            Kind::Invite => Duration::from_millis(200),
+            Kind::NonInvite => self.e_reaches_t2(),
+        }
+    }
+
     /// Returns what a timer is set to when it starts, `None` if it does not run over such a transport.
     pub(super) fn of(&self, timer: Timer, kind: Kind, reliable: bool) -> Option<Duration> {
         let linger = |duration| if reliable { Duration::ZERO } else { duration };
@@ -67,10 +75,7 @@ impl Timing {
             Timer::D => Some(linger(self.d)),
             Timer::I | Timer::K => Some(linger(self.t4)),
             Timer::J => Some(linger(self.t1_64())),
-            Timer::Trying => Some(match kind {
-                Kind::Invite => Duration::from_millis(200),
-                Kind::NonInvite => self.e_reaches_t2(),
-            }),
+            Timer::Trying => Some(self.trying_after(kind)),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::syntax::{Host, Via, ViaStamp};
 
 /// Where a response goes that does not go back over the connection of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseTarget<'a> {
+pub(crate) enum ResponseTarget<'a> {
     /// To this address.
     Address(SocketAddr),
     /// Wherever RFC 3263 §5 finds the host: with a port by its addresses alone, without one by SRV first.
@@ -20,7 +20,7 @@ pub enum ResponseTarget<'a> {
 /// Returns what is to be written into the top Via of a request from `remote` (RFC 3261 §18.2.1, RFC 3581 §4).
 ///
 /// A `received` that the request brought along is always replaced: believed, it would send responses to a stranger.
-pub fn stamp(via: Via<'_>, remote: SocketAddr) -> ViaStamp {
+pub(crate) fn stamp(via: Via<'_>, remote: SocketAddr) -> ViaStamp {
     let source = remote.ip().to_canonical();
     let same = via.host().ip().is_some_and(|host| host.to_canonical() == source);
     let asks_port = via.rport() == Some(None);
@@ -33,7 +33,7 @@ pub fn stamp(via: Via<'_>, remote: SocketAddr) -> ViaStamp {
 /// Returns where a response goes over an unreliable transport, as its top Via says (RFC 3261 §18.2.2, RFC 3581 §4).
 ///
 /// What `stamp` has counts before what the Via says; for a Via that was stamped when the request came, it is empty.
-pub fn response_target<'a>(via: Via<'a>, stamp: ViaStamp) -> ResponseTarget<'a> {
+pub(crate) fn response_target<'a>(via: Via<'a>, stamp: ViaStamp) -> ResponseTarget<'a> {
     let port = via.port().unwrap_or(Proto::Udp.default_port());
     if let Some(maddr) = via.maddr().and_then(host) {
         return match maddr.ip() {
@@ -51,9 +51,7 @@ pub fn response_target<'a>(via: Via<'a>, stamp: ViaStamp) -> ResponseTarget<'a> 
 }
 
 /// Returns where to open a connection for a response whose own is gone (RFC 3261 §18.2.2); `rport` plays no part.
-///
-/// If that fails, [`sent_by`] is to be tried.
-pub fn connection_target<'a>(via: Via<'a>, stamp: ViaStamp, proto: Proto) -> ResponseTarget<'a> {
+pub(crate) fn connection_target<'a>(via: Via<'a>, stamp: ViaStamp, proto: Proto) -> ResponseTarget<'a> {
     match received(via, stamp) {
         Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, via.port().unwrap_or(proto.default_port()))),
         None => sent_by(via, proto),
@@ -61,7 +59,7 @@ pub fn connection_target<'a>(via: Via<'a>, stamp: ViaStamp, proto: Proto) -> Res
 }
 
 /// Returns the place that the sent-by of a Via names (RFC 3263 §5).
-pub fn sent_by<'a>(via: Via<'a>, proto: Proto) -> ResponseTarget<'a> {
+fn sent_by<'a>(via: Via<'a>, proto: Proto) -> ResponseTarget<'a> {
     match via.host().ip() {
         Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, via.port().unwrap_or(proto.default_port()))),
         None => ResponseTarget::Locate { host: via.host(), port: via.port() },

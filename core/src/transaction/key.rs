@@ -233,7 +233,7 @@ mod tests {
             assert!(belongs(ack(first)));
             assert!(belongs(Parts { to_tag: "any", ..ack(first) }), "the tag does not count");
             let another = ack(invite("SIP/2.0/UDP a.example.com:5070;branch=z9hG4bKnew"));
-            assert!(!belongs(another), "MT-06: the ACK to a 2xx has a branch of its own");
+            assert!(!belongs(another), "the ACK to a 2xx has a branch of its own");
         }
         let options = with_method(first, "OPTIONS sip:bob@b.example.com SIP/2.0", "7 OPTIONS");
         assert!(!found(acknowledges, ack(first), first, options), "only an INVITE is acknowledged");

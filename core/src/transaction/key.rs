@@ -55,11 +55,6 @@ pub(crate) fn cancels(cancel: View<'_>, kept: View<'_>) -> bool {
     !kept.cseq_is(&Method::Ack) && !kept.cseq_is(&Method::Cancel) && same_request(cancel, kept)
 }
 
-/// Returns the hash of the client transaction with this branch, which is one of ours, and method.
-pub(crate) fn client_key(hash: &HashKey, branch: &str, method: &str) -> u64 {
-    hash.hash_parts(&[branch.as_bytes(), method.as_bytes()])
-}
-
 /// Tells whether a response answers our request with this branch and method.
 pub(crate) fn answers(response: View<'_>, branch: &str, method: &str) -> bool {
     response.branch() == Some(branch) && response.cseq_method_text() == method
@@ -342,8 +337,5 @@ mod tests {
         assert!(answers(response.view(), "z9hG4bK776asdhds", "INVITE"));
         assert!(!answers(response.view(), "z9hG4bK776asdhds", "CANCEL"), "its CANCEL has the same branch");
         assert!(!answers(response.view(), "z9hG4bK776asdhdt", "INVITE"));
-        let hash = HashKey::new(1, 2);
-        assert_ne!(client_key(&hash, "b", "INVITE"), client_key(&hash, "b", "CANCEL"));
-        assert_eq!(client_key(&hash, "b", "INVITE"), client_key(&hash, "b", "INVITE"));
     }
 }

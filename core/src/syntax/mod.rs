@@ -1,0 +1,37 @@
+//! SIP messages and their parts: bytes to values and back (RFC 3261 §7, §20, §25).
+//!
+//! [`Message`] borrows the bytes that it was read from and allocates nothing for up to 32 header fields; [`Request`]
+//! and [`Response`] are its owned forms. All three are looked at through [`View`].
+
+mod build;
+mod encode;
+mod equivalence;
+mod error;
+mod header;
+mod host;
+mod message;
+mod method;
+mod name_addr;
+mod owned;
+mod params;
+mod parse;
+mod peek;
+mod scan;
+mod status;
+mod uri;
+mod view;
+
+pub use build::{BuildError, RequestBuilder, ResponseBuilder};
+pub use encode::{Encoder, ViaStamp};
+pub use error::{ParseError, ParseErrorKind, Reason};
+pub use header::{BadHeaderName, BadHeaderValue, CSeq, HeaderId, HeaderName, HeaderValue, Via};
+pub use host::{BadHost, Host};
+pub use message::{Message, Refused};
+pub use method::{BadMethod, Method, OtherMethod};
+pub use name_addr::NameAddr;
+pub use owned::{Request, Response};
+pub use params::{Params, unquote};
+pub use peek::call_id;
+pub use status::{BadStatusCode, StatusCode};
+pub use uri::{Scheme, Uri, UriBuf, UriError};
+pub use view::{Fields, Headers, List, NameAddrs, Vias, View};

@@ -1,0 +1,348 @@
+use smallvec::SmallVec;
+
+use super::{
+    HeaderId, Message, ParseError, ParseErrorKind as Kind, StatusCode, Uri,
+    header::{scan_cseq, scan_via},
+    message::{Facts, Field, StartLine},
+    name_addr,
+    scan::{self, Cursor, Span},
+};
+use crate::base::Limits;
+
+/// Offsets are 16 bits wide.
+const HEAD_MAX: usize = u16::MAX as usize;
+
+/// Finds start line, header fields and body.
+///
+/// Errors are those after which nothing can be made of the input. What leaves enough for an answer becomes the
+/// message's fault.
+pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits) -> Result<Message<'b>, ParseError> {
+    let base = skip_line_breaks(buf);
+    let input = buf.get(base..).unwrap_or(&[]);
+    let window = input.get(..limits.head.min(HEAD_MAX)).unwrap_or(input);
+    let mut message =
+        Message { head: "", body: &[], base, fields: SmallVec::new(), facts: Facts::default(), fault: None };
+    let mut lines = Lines::new(window);
+    let failed = |kind, offset| ParseError { kind, offset: base + offset, header: None };
+    let broken = |(kind, offset)| match kind {
+        Kind::Unfinished if input.is_empty() => failed(Kind::Empty, 0),
+        Kind::Unfinished if input.len() > window.len() => failed(Kind::HeadTooLarge, window.len()),
+        kind => failed(kind, offset),
+    };
+    let first = lines.next_line().map_err(broken)?;
+    let outcome = start_line(window, first, &mut message.facts.line);
+    message.fault = outcome.err().map(|kind| failed(kind, first.start()));
+    let mut length = None;
+    loop {
+        let line = lines.next_line().map_err(broken)?;
+        if line.len() == 0 {
+            break;
+        }
+        let outcome = field(window, line, &mut message, &mut length, limits);
+        if let Err((kind, header)) = outcome {
+            message.fault.get_or_insert(ParseError { kind, offset: base + line.start(), header });
+        }
+    }
+    let (head, rest) = input.split_at_checked(lines.pos).unwrap_or((input, &[]));
+    message.head = std::str::from_utf8(head).map_err(|error| failed(Kind::NotUtf8, error.valid_up_to()))?;
+    message.body = rest;
+    if let Err(kind) = cut_body(&mut message.body, length, limits) {
+        let header = length.map(|_| HeaderId::ContentLength);
+        message.fault.get_or_insert(ParseError { kind, offset: base + lines.pos, header });
+    }
+    Ok(message)
+}
+
+/// Returns limits that only the format itself sets, for messages of our own.
+pub(crate) fn widest() -> Limits {
+    let most = usize::MAX;
+    Limits { head: most, headers: most, header_value: most, body: most, ..Limits::default() }
+}
+
+/// Returns the number of bytes in line breaks before a message (RFC 3261 §7.5).
+pub(crate) fn skip_line_breaks(buf: &[u8]) -> usize {
+    let mut start = 0;
+    while buf.get(start..start + 2) == Some(b"\r\n") {
+        start += 2;
+    }
+    start
+}
+
+/// The lines of a head, folded ones as one.
+pub(crate) struct Lines<'b> {
+    bytes: &'b [u8],
+    /// Where the next line starts; at the end, where the body starts.
+    pub(crate) pos: usize,
+}
+
+impl<'b> Lines<'b> {
+    /// Takes at most 65,535 bytes.
+    pub(crate) fn new(bytes: &'b [u8]) -> Self {
+        Self { bytes, pos: 0 }
+    }
+
+    /// Returns the next line without its line break; the blank one is empty. An error comes with its offset.
+    #[inline]
+    pub(crate) fn next_line(&mut self) -> Result<Span, (Kind, usize)> {
+        let start = self.pos;
+        let mut from = start;
+        loop {
+            let rest = self.bytes.get(from..).unwrap_or(&[]);
+            let offset = memchr::memchr2(b'\r', b'\n', rest).ok_or((Kind::Unfinished, self.bytes.len()))?;
+            let end = from + offset;
+            match rest.get(offset..) {
+                Some([b'\r', b'\n', next, ..]) => {
+                    if (*next == b' ' || *next == b'\t') && end > start {
+                        // RFC 3261 §7.3.1: the line goes on.
+                        from = end + 3;
+                        continue;
+                    }
+                }
+                Some([b'\r', b'\n']) => {}
+                Some([b'\r']) => return Err((Kind::Unfinished, self.bytes.len())),
+                _ => return Err((Kind::LineBreak, end)),
+            }
+            self.pos = end + 2;
+            return Ok(Span::new(start, end));
+        }
+    }
+}
+
+/// Reads a Request-Line or a Status-Line; `line` gets what could be read.
+#[inline]
+fn start_line(bytes: &[u8], span: Span, line: &mut StartLine) -> Result<(), Kind> {
+    let text = span.bytes(bytes);
+    if text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/")) {
+        return status_line(bytes, span, line);
+    }
+    let mut cursor = Cursor::within(bytes, span);
+    let method = cursor.take1(scan::TOKEN, Kind::StartLine)?;
+    *line = StartLine::Request { method, uri: Span::NONE };
+    if !cursor.eat(b' ') {
+        return Err(Kind::StartLine);
+    }
+    let uri_start = cursor.pos;
+    let uri_end = uri_start + memchr::memchr(b' ', cursor.rest()).ok_or(Kind::StartLine)?;
+    let uri = Span::new(uri_start, uri_end);
+    *line = StartLine::Request { method, uri };
+    if uri.len() == 0 {
+        return Err(Kind::StartLine);
+    }
+    cursor.pos = uri_end + 1;
+    version(cursor.rest())
+}
+
+/// Fails unless the bytes are `SIP/2.0`.
+#[inline]
+fn version(bytes: &[u8]) -> Result<(), Kind> {
+    if bytes == b"SIP/2.0" || bytes.eq_ignore_ascii_case(b"SIP/2.0") {
+        return Ok(());
+    }
+    let mut cursor = Cursor::new(bytes);
+    let is_version = bytes.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"SIP/")) && {
+        cursor.pos = 4;
+        cursor.number(u32::MAX).is_ok()
+            && cursor.eat(b'.')
+            && cursor.number(u32::MAX).is_ok()
+            && cursor.at_end()
+    };
+    Err(if is_version { Kind::Version } else { Kind::StartLine })
+}
+
+fn status_line(bytes: &[u8], span: Span, line: &mut StartLine) -> Result<(), Kind> {
+    // Whatever is wrong with it: it is a response, and none is ever answered.
+    *line = StartLine::Response { status: StatusCode::BAD_REQUEST, reason: Span::NONE };
+    let text = span.bytes(bytes);
+    let end = memchr::memchr(b' ', text).ok_or(Kind::StartLine)?;
+    version(text.get(..end).unwrap_or(&[]))?;
+    let [a @ b'1'..=b'6', b @ b'0'..=b'9', c @ b'0'..=b'9', ..] = text.get(end + 1..).unwrap_or(&[]) else {
+        return Err(Kind::StartLine);
+    };
+    let code = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
+    let status = StatusCode::new(code).ok_or(Kind::StartLine)?;
+    // RFC 4475 §3.1.1.13: the space stands there even without a phrase, but some leave it out.
+    let after = span.start() + end + 4;
+    let reason = match text.get(end + 4) {
+        None => Span::new(after, after),
+        Some(b' ') => Span::new(after + 1, span.end()),
+        Some(_) => return Err(Kind::StartLine),
+    };
+    if memchr::memchr(b'\r', reason.bytes(bytes)).is_some() {
+        return Err(Kind::StartLine);
+    }
+    *line = StartLine::Response { status, reason };
+    Ok(())
+}
+
+/// Adds a header field.
+#[inline]
+fn field(
+    bytes: &[u8],
+    line: Span,
+    message: &mut Message<'_>,
+    length: &mut Option<Result<usize, ()>>,
+    limits: &Limits,
+) -> Result<(), (Kind, Option<HeaderId>)> {
+    let mut cursor = Cursor::within(bytes, line);
+    let name = cursor.take1(scan::TOKEN, Kind::Field).map_err(|kind| (kind, None))?;
+    while cursor.peek().is_some_and(|byte| byte == b' ' || byte == b'\t') {
+        cursor.pos += 1;
+    }
+    if !cursor.eat(b':') {
+        return Err((Kind::Field, None));
+    }
+    let id = HeaderId::of_bytes(name.bytes(bytes));
+    cursor.skip_lws();
+    let mut end = line.end();
+    while end > cursor.pos && bytes.get(end - 1).is_some_and(|&byte| scan::is(byte, scan::LWS)) {
+        end -= 1;
+    }
+    let value = Span::new(cursor.pos, end);
+    if message.fields.len() >= limits.headers {
+        return Err((Kind::TooManyHeaders, None));
+    }
+    message.fields.push(Field { name, value, id });
+    if value.len() > limits.header_value {
+        return Err((Kind::HeaderTooLong, Some(id)));
+    }
+    if id == HeaderId::ContentLength {
+        content_length(value.bytes(bytes), length).map_err(|kind| (kind, Some(id)))?;
+    }
+    Ok(())
+}
+
+/// Reads a Content-Length; a second one must be the same (RFC 4475 §3.3.9).
+fn content_length(value: &[u8], length: &mut Option<Result<usize, ()>>) -> Result<(), Kind> {
+    let mut cursor = Cursor::new(value);
+    let read = cursor.number(u32::MAX).and_then(|number| cursor.finish().map(|()| number as usize));
+    match (read, *length) {
+        (Ok(read), None) => *length = Some(Ok(read)),
+        (Ok(read), Some(Ok(before))) if read == before => {}
+        (Ok(_), _) => {
+            *length = Some(Err(()));
+            return Err(Kind::Duplicate);
+        }
+        (Err(kind), _) => {
+            *length = Some(Err(()));
+            return Err(kind);
+        }
+    }
+    Ok(())
+}
+
+/// Cuts what follows the body (RFC 3261 §18.3).
+fn cut_body(body: &mut &[u8], length: Option<Result<usize, ()>>, limits: &Limits) -> Result<(), Kind> {
+    let length = match length {
+        None => body.len(),
+        Some(Ok(length)) => length,
+        Some(Err(())) => {
+            // RFC 4475 §3.1.2.3: the rest of the datagram is worth nothing.
+            *body = &[];
+            return Ok(());
+        }
+    };
+    if length > limits.body {
+        *body = &[];
+        return Err(Kind::BodyTooLarge);
+    }
+    *body = body.get(..length).ok_or(Kind::BodyTooShort)?;
+    Ok(())
+}
+
+/// Reads the header fields that every element needs.
+///
+/// Goes on after an error, so that a request can be answered with what is good of it.
+pub(crate) fn check(message: &mut Message<'_>) -> Result<(), ParseError> {
+    let head = message.head;
+    let base = message.base;
+    let mut first: Option<ParseError> = None;
+    let mut fail = |kind, offset, header| {
+        first.get_or_insert(ParseError { kind, offset: base + offset, header });
+    };
+    let mut facts = Facts { line: message.facts.line, ..Facts::default() };
+    let mut seen = 0u128;
+    for field in &message.fields {
+        let mut cursor = Cursor::within(head.as_bytes(), field.value);
+        let bit = 1 << field.id as u32;
+        if let Err(kind) = check_field(field, &mut cursor, &mut facts, seen & bit != 0) {
+            fail(kind, cursor.pos, Some(field.id));
+        }
+        seen |= bit;
+    }
+    for id in [HeaderId::Via, HeaderId::From, HeaderId::To, HeaderId::CallId, HeaderId::CSeq] {
+        if seen & (1 << id as u32) == 0 {
+            fail(Kind::Missing, head.len(), Some(id));
+        }
+    }
+    if let StartLine::Request { method, uri } = facts.line {
+        let cseq = facts.cseq.method;
+        if !cseq.is_none() && cseq.bytes(head.as_bytes()) != method.bytes(head.as_bytes()) {
+            fail(Kind::MethodMismatch, cseq.start(), Some(HeaderId::CSeq));
+        }
+        match Uri::parse(uri.of(head)) {
+            // RFC 3261 §19.1.1: header fields have no place in a Request-URI.
+            Ok(found) if found.headers().is_none() => facts.uri = Some(found.spans()),
+            _ => fail(Kind::RequestUri, uri.start(), None),
+        }
+    }
+    facts.checked = first.is_none() && message.fault.is_none();
+    message.facts = facts;
+    first.map_or(Ok(()), Err)
+}
+
+#[inline]
+fn check_field(field: &Field, cursor: &mut Cursor<'_>, facts: &mut Facts, again: bool) -> Result<(), Kind> {
+    // Two equal Content-Lengths passed already.
+    if again && field.id.is_single() && field.id != HeaderId::ContentLength {
+        return Err(Kind::Duplicate);
+    }
+    match field.id {
+        HeaderId::Via => {
+            let top = scan_via(cursor)?;
+            if !again {
+                facts.via = top;
+            }
+            while cursor.eat(b',') {
+                scan_via(cursor)?;
+            }
+        }
+        HeaderId::From => facts.from = name_addr::scan_single(cursor)?,
+        HeaderId::To => facts.to = name_addr::scan_single(cursor)?,
+        HeaderId::CallId => {
+            let call_id = cursor.take1(scan::VISIBLE, Kind::Token)?;
+            cursor.finish()?;
+            facts.call_id = call_id;
+        }
+        HeaderId::CSeq => facts.cseq = scan_cseq(cursor)?,
+        HeaderId::MaxForwards => {
+            let hops = cursor.number(u32::MAX)?;
+            cursor.finish()?;
+            facts.max_forwards = Some(hops);
+        }
+        HeaderId::Contact => contacts(cursor, facts, again)?,
+        HeaderId::Route | HeaderId::RecordRoute => addresses(cursor)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Reads addresses between commas.
+fn addresses(cursor: &mut Cursor<'_>) -> Result<(), Kind> {
+    loop {
+        name_addr::scan(cursor)?;
+        if !cursor.eat(b',') {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads the addresses of a Contact, or the `*` that must be its only value (RFC 3261 §10.2.2, §20.10).
+fn contacts(cursor: &mut Cursor<'_>, facts: &mut Facts, again: bool) -> Result<(), Kind> {
+    if !cursor.eat(b'*') {
+        addresses(cursor)?;
+        return if facts.star { Err(Kind::Star) } else { Ok(()) };
+    }
+    facts.star = true;
+    cursor.finish()?;
+    if again { Err(Kind::Star) } else { Ok(()) }
+}

@@ -1,0 +1,419 @@
+use std::{fmt, hash::Hash, hash::Hasher, str::FromStr};
+
+use nom::{
+    Parser as _,
+    branch::alt,
+    bytes::complete::{tag, take_while_m_n, take_while1},
+    combinator::{all_consuming, opt, recognize},
+    multi::many1_count,
+};
+use thiserror::Error;
+
+use super::{
+    Host, Params,
+    host::scan_host,
+    scan::{self, Cursor, Span},
+};
+
+/// A URI in a borrowed text (RFC 3261 §19.1, RFC 3966, RFC 3986).
+///
+/// `sip`, `sips` and `tel` URIs are checked against their grammars, others only for characters that no URI has.
+/// [`UriBuf`] is the owned form.
+#[derive(Clone, Copy)]
+pub struct Uri<'a> {
+    text: &'a str,
+    spans: UriSpans,
+}
+
+/// Where the parts of a URI stand.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UriSpans {
+    kind: SchemeKind,
+    scheme: Span,
+    user: Span,
+    password: Span,
+    host: Span,
+    port: Option<u16>,
+    params: Span,
+    headers: Span,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum SchemeKind {
+    Sip,
+    Sips,
+    Tel,
+    #[default]
+    Other,
+}
+
+/// What a URI begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scheme<'a> {
+    /// `sip:` (RFC 3261 §19.1).
+    Sip,
+    /// `sips:` (RFC 3261 §19.1).
+    Sips,
+    /// `tel:` (RFC 3966).
+    Tel,
+    /// Any other, as it is written.
+    Other(&'a str),
+}
+
+/// Why a text is no URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum UriError {
+    /// It does not begin with a scheme and a colon.
+    #[error("a URI begins with a scheme and a colon")]
+    Scheme,
+    /// The part before the `@` is malformed.
+    #[error("malformed user part")]
+    User,
+    /// The host is malformed.
+    #[error("malformed host")]
+    Host,
+    /// The port is no number below 65,536.
+    #[error("malformed port")]
+    Port,
+    /// A parameter is malformed.
+    #[error("malformed URI parameter")]
+    Param,
+    /// A header field behind the `?` is malformed.
+    #[error("malformed header field of a URI")]
+    Header,
+    /// A telephone number is malformed.
+    #[error("malformed telephone number")]
+    Number,
+    /// A character that has no place in a URI.
+    #[error("a character that has no place in a URI")]
+    Character,
+    /// Longer than 65,535 bytes.
+    #[error("URI longer than 65,535 bytes")]
+    TooLong,
+}
+
+impl<'a> Uri<'a> {
+    /// Reads a URI, which must be all of the text.
+    pub fn parse(text: &'a str) -> Result<Self, UriError> {
+        Ok(Self { text, spans: scan_uri(text)? })
+    }
+
+    pub(crate) fn new(text: &'a str, spans: UriSpans) -> Self {
+        Self { text, spans }
+    }
+
+    pub(crate) fn spans(&self) -> UriSpans {
+        self.spans
+    }
+
+    /// Returns the whole URI.
+    pub fn as_str(&self) -> &'a str {
+        self.text
+    }
+
+    /// Returns the scheme.
+    pub fn scheme(&self) -> Scheme<'a> {
+        match self.spans.kind {
+            SchemeKind::Sip => Scheme::Sip,
+            SchemeKind::Sips => Scheme::Sips,
+            SchemeKind::Tel => Scheme::Tel,
+            SchemeKind::Other => Scheme::Other(self.spans.scheme.of(self.text)),
+        }
+    }
+
+    /// Tells whether it is a `sip` or `sips` URI, the only ones that have a host here.
+    pub fn is_sip(&self) -> bool {
+        matches!(self.spans.kind, SchemeKind::Sip | SchemeKind::Sips)
+    }
+
+    /// Tells whether it is a `sips` URI.
+    pub fn is_sips(&self) -> bool {
+        self.spans.kind == SchemeKind::Sips
+    }
+
+    /// Returns the user, escapes left in; of a `tel` URI the number.
+    pub fn user(&self) -> Option<&'a str> {
+        self.spans.user.opt(self.text)
+    }
+
+    /// Returns the password, escapes left in.
+    pub fn password(&self) -> Option<&'a str> {
+        self.spans.password.opt(self.text)
+    }
+
+    /// Returns the host; none unless it is a `sip` or `sips` URI.
+    pub fn host(&self) -> Option<Host<'a>> {
+        self.host_text().map(Host::of_checked)
+    }
+
+    /// Returns the host as it is written.
+    pub fn host_text(&self) -> Option<&'a str> {
+        self.spans.host.opt(self.text)
+    }
+
+    /// Returns the port, if one is written.
+    pub fn port(&self) -> Option<u16> {
+        self.spans.port
+    }
+
+    /// Returns the parameters.
+    pub fn params(&self) -> Params<'a> {
+        Params::new(self.spans.params.of(self.text))
+    }
+
+    /// Returns a parameter by its name in any case: `Some(None)` if it has no value.
+    pub fn param(&self, name: &str) -> Option<Option<&'a str>> {
+        self.params().get(name)
+    }
+
+    /// Returns what stands behind the `?`.
+    pub fn headers(&self) -> Option<&'a str> {
+        self.spans.headers.opt(self.text)
+    }
+
+    /// Returns the header fields behind the `?`, escapes left in.
+    pub fn header_pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let pairs = self.headers().unwrap_or("").split('&');
+        pairs.filter_map(|pair| pair.split_once('='))
+    }
+
+    /// Returns the `transport` parameter.
+    pub fn transport(&self) -> Option<&'a str> {
+        self.param("transport").flatten()
+    }
+
+    /// Returns the `maddr` parameter.
+    pub fn maddr(&self) -> Option<&'a str> {
+        self.param("maddr").flatten()
+    }
+
+    /// Tells whether there is an `lr` parameter, with any value or none (RFC 3261 §19.1.1).
+    pub fn is_loose_router(&self) -> bool {
+        self.param("lr").is_some()
+    }
+}
+
+impl fmt::Display for Uri<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.text)
+    }
+}
+
+impl fmt::Debug for Uri<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Uri({:?})", self.text)
+    }
+}
+
+/// Equality of the text; for that of RFC 3261 §19.1.4 see [`Uri::is_equivalent`].
+impl PartialEq for Uri<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Uri<'_> {}
+
+impl Hash for Uri<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+/// An owned [`Uri`]. It is always a valid one, so it has no spaces, line breaks or angle brackets.
+#[derive(Clone)]
+pub struct UriBuf {
+    text: Box<str>,
+    spans: UriSpans,
+}
+
+impl UriBuf {
+    /// Returns the borrowed form.
+    pub fn as_uri(&self) -> Uri<'_> {
+        Uri { text: &self.text, spans: self.spans }
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<Uri<'_>> for UriBuf {
+    fn from(uri: Uri<'_>) -> Self {
+        Self { text: uri.text.into(), spans: uri.spans }
+    }
+}
+
+impl FromStr for UriBuf {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        Uri::parse(text).map(Self::from)
+    }
+}
+
+impl TryFrom<&str> for UriBuf {
+    type Error = UriError;
+
+    fn try_from(text: &str) -> Result<Self, UriError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for UriBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl fmt::Debug for UriBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UriBuf({:?})", self.text)
+    }
+}
+
+impl PartialEq for UriBuf {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for UriBuf {}
+
+impl Hash for UriBuf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for UriBuf {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for UriBuf {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+fn scan_uri(text: &str) -> Result<UriSpans, UriError> {
+    if text.len() > usize::from(u16::MAX) {
+        return Err(UriError::TooLong);
+    }
+    let bytes = text.as_bytes();
+    if bytes.starts_with(b"sip:") {
+        return scan_sip(bytes, 3, SchemeKind::Sip);
+    }
+    let length = memchr::memchr(b':', bytes).ok_or(UriError::Scheme)?;
+    let scheme = bytes.get(..length).unwrap_or(&[]);
+    if scheme.eq_ignore_ascii_case(b"sip") {
+        scan_sip(bytes, length, SchemeKind::Sip)
+    } else if scheme.eq_ignore_ascii_case(b"sips") {
+        scan_sip(bytes, length, SchemeKind::Sips)
+    } else if scheme.eq_ignore_ascii_case(b"tel") {
+        scan_tel(text, length)
+    } else {
+        scan_other(text, length)
+    }
+}
+
+/// Reads what follows `sip` or `sips`, a scheme of `length` bytes.
+fn scan_sip(bytes: &[u8], length: usize, kind: SchemeKind) -> Result<UriSpans, UriError> {
+    let mut spans = UriSpans { kind, scheme: Span::new(0, length), ..UriSpans::default() };
+    let mut cursor = Cursor::new(bytes);
+    cursor.pos = length + 1;
+    // The grammar has no other place for an `@`, so the user may hold what ends a host.
+    if memchr::memchr(b'@', cursor.rest()).is_some() {
+        spans.user = cursor.take_escaped(scan::USER);
+        if cursor.eat(b':') {
+            spans.password = cursor.take_escaped(scan::PASSWORD);
+        }
+        if spans.user.len() == 0 || !cursor.eat(b'@') {
+            return Err(UriError::User);
+        }
+    }
+    spans.host = scan_host(&mut cursor).map_err(|_| UriError::Host)?;
+    if cursor.eat(b':') {
+        spans.port = Some(cursor.number(u16::MAX.into()).map_err(|_| UriError::Port)? as u16);
+    }
+    spans.params = scan_params(&mut cursor)?;
+    if cursor.eat(b'?') {
+        spans.headers = scan_headers(&mut cursor)?;
+    }
+    if cursor.at_end() { Ok(spans) } else { Err(UriError::Character) }
+}
+
+/// Reads `uri-parameters`.
+fn scan_params(cursor: &mut Cursor<'_>) -> Result<Span, UriError> {
+    let start = cursor.pos;
+    while cursor.eat(b';') {
+        let name = cursor.take_escaped(scan::PARAM);
+        let filled = !cursor.eat(b'=') || cursor.take_escaped(scan::PARAM_VALUE).len() > 0;
+        if name.len() == 0 || !filled {
+            return Err(UriError::Param);
+        }
+    }
+    Ok(Span::new(start, cursor.pos))
+}
+
+/// Reads `headers` behind the question mark.
+fn scan_headers(cursor: &mut Cursor<'_>) -> Result<Span, UriError> {
+    let start = cursor.pos;
+    loop {
+        let name = cursor.take_escaped(scan::HNV);
+        if name.len() == 0 || !cursor.eat(b'=') {
+            return Err(UriError::Header);
+        }
+        cursor.take_escaped(scan::HNV);
+        if !cursor.eat(b'&') {
+            return Ok(Span::new(start, cursor.pos));
+        }
+    }
+}
+
+/// Reads `telephone-uri` (RFC 3966 §3). A local number without `phone-context` passes, for many are sent.
+fn scan_tel(text: &str, length: usize) -> Result<UriSpans, UriError> {
+    let body = text.get(length + 1..).unwrap_or("");
+    let is_global = |char: char| char.is_ascii_digit() || "-.()".contains(char);
+    let is_local = |char: char| char.is_ascii_hexdigit() || "-.()*#".contains(char);
+    let global = recognize((tag("+"), take_while1(is_global)));
+    let number = alt((global, take_while1(is_local)));
+    let mut number = nom::combinator::verify(number, |number: &str| {
+        number.contains(|c: char| c.is_ascii_hexdigit() || "*#".contains(c))
+    });
+    let found: Result<(&str, &str), nom::Err<nom::error::Error<&str>>> = number.parse(body);
+    let (_, number) = found.map_err(|_| UriError::Number)?;
+    let mut cursor = Cursor::new(text.as_bytes());
+    let user = Span::new(length + 1, length + 1 + number.len());
+    cursor.pos = user.end();
+    let params = scan_params(&mut cursor)?;
+    if !cursor.at_end() {
+        return Err(UriError::Number);
+    }
+    Ok(UriSpans { kind: SchemeKind::Tel, scheme: Span::new(0, length), user, params, ..UriSpans::default() })
+}
+
+/// Reads `absoluteURI` (RFC 3261 §25.1) without telling its parts.
+fn scan_other(text: &str, length: usize) -> Result<UriSpans, UriError> {
+    let first = take_while_m_n(1, 1, |char: char| char.is_ascii_alphabetic());
+    let more = |char: char| char.is_ascii_alphanumeric() || "+-.".contains(char);
+    let scheme = (first, opt(take_while1(more)));
+    let uric = take_while1(|char: char| u8::try_from(char).is_ok_and(|byte| scan::is(byte, scan::URIC)));
+    let escaped = recognize((tag("%"), take_while_m_n(2, 2, |char: char| char.is_ascii_hexdigit())));
+    let mut uri = all_consuming((scheme, tag(":"), many1_count(alt((uric, escaped)))));
+    let read: Result<_, nom::Err<nom::error::Error<&str>>> = uri.parse(text);
+    match read {
+        Ok(_) => Ok(UriSpans { scheme: Span::new(0, length), ..UriSpans::default() }),
+        Err(nom::Err::Error(error) | nom::Err::Failure(error)) if text.len() - error.input.len() > length => {
+            Err(UriError::Character)
+        }
+        Err(_) => Err(UriError::Scheme),
+    }
+}

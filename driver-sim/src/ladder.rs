@@ -405,7 +405,7 @@ impl Grid {
         };
         row[blank].fill(' ');
         row[head_at] = if lost || rightwards { head } else { '<' };
-        let room = (right - left).saturating_sub(8);
+        let room = (right - left).saturating_sub(5);
         let label: Vec<char> = format!(" {} ", clip(&arrow.label, room)).chars().collect();
         put(&mut row, left + (right - left - label.len().min(right - left)) / 2, &label);
         row.into_iter().collect()
@@ -453,8 +453,9 @@ fn plain(text: &str) -> String {
 }
 
 fn short(delay: Duration) -> String {
-    if delay < Duration::from_millis(10) {
-        return format!("{}us", delay.as_micros());
+    let exact = delay.subsec_micros() % 1000 == 0;
+    if exact || delay >= Duration::from_millis(10) {
+        return format!("{}ms", delay.as_millis());
     }
-    format!("{}ms", delay.as_millis())
+    format!("{}us", delay.as_micros())
 }

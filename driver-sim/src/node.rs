@@ -147,7 +147,7 @@ impl Sim {
         if self.nodes[id.index()].power == Power::Up {
             self.crash(id);
         }
-        self.note(format!("{} starts", self.name(id)));
+        self.note(format!("{} starts again", self.name(id)));
         let slot = &mut self.nodes[id.index()];
         let away = self.now.since(slot.born);
         slot.wall = UnixTime::from_millis(slot.wall.as_millis() + (Instant::EPOCH + away).as_millis());

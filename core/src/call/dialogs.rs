@@ -1,6 +1,6 @@
 use crate::{
     base::Instant,
-    call::{Call, CallCx, Walk},
+    call::{Call, CallCx, Walk, reliable::RAck},
     decision::{DialogChange, DialogEnd, DialogError, DialogHandle, Event, Gone},
     dialog::{Dialog, State},
     syntax::View,
@@ -15,6 +15,10 @@ pub(super) struct DialogEntry {
     pub(super) unacked: bool,
     /// The CSeq number of the INVITE of ours whose 2xx waits for its ACK.
     pub(super) to_ack: Option<u32>,
+    /// The RSeq of the last reliable provisional response that was received in order.
+    pub(super) rseq: Option<u32>,
+    /// The RAck that a provisional response with an offer waits for.
+    pub(super) to_prack: Option<RAck>,
     pub(super) duty: Duty,
     expires_at: Instant,
 }
@@ -45,7 +49,16 @@ impl DialogEntry {
 
     fn new(cx: &CallCx, dialog: Dialog, client: Option<u64>) -> Self {
         let expires_at = cx.now + cx.settings.config.dialog;
-        Self { dialog, client, unacked: false, to_ack: None, duty: Duty::None, expires_at }
+        Self {
+            dialog,
+            client,
+            unacked: false,
+            to_ack: None,
+            rseq: None,
+            to_prack: None,
+            duty: Duty::None,
+            expires_at,
+        }
     }
 
     pub(super) const fn expires_at(&self) -> Instant {
@@ -70,7 +83,7 @@ impl Call {
     /// Ends the session of a confirmed dialog; while our 2xx is not acknowledged the BYE waits.
     pub(super) fn hang_up(&mut self, cx: &mut CallCx, serial: u64, end: DialogEnd) {
         let Some(entry) = self.dialog_mut(serial) else { return };
-        if entry.dialog.state() == State::Ending {
+        if entry.dialog.state() != State::Confirmed {
             return;
         }
         if entry.unacked {

@@ -3,6 +3,7 @@
 mod client;
 mod cx;
 mod dialogs;
+mod reliable;
 mod request;
 mod response;
 mod server;

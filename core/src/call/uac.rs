@@ -96,6 +96,23 @@ impl Call {
         }
     }
 
+    /// Sends a request in a dialog of which the application hears nothing.
+    pub(super) fn send_silently(
+        &mut self,
+        cx: &mut CallCx,
+        serial: u64,
+        method: Method,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        body: Option<Body>,
+    ) {
+        let Some(entry) = self.dialog_mut(serial) else { return };
+        let cseq = entry.dialog.next_seq();
+        let mut draft = Draft::in_dialog(&entry.dialog, method, cseq, body);
+        draft.headers = headers;
+        // The peer repeats what this answers, or gives up by itself.
+        let _unsent = self.start(cx, draft, Some(serial), None, true);
+    }
+
     /// Cancels an INVITE: at once if it has rung, else as soon as it does (RFC 3261 §9.1).
     pub(crate) fn cancel_client(&mut self, cx: &mut CallCx, serial: u64) -> Result<(), Gone> {
         let at = self.client_at(serial).ok_or(Gone)?;
@@ -464,7 +481,15 @@ impl Call {
         }
         if status.is_provisional() {
             let dialog = self.early_dialog(cx, at, response.view());
-            self.tell_response(cx, at, response, dialog);
+            let offered = self.clients()[at].invite.as_ref().is_some_and(|invite| invite.offered);
+            if self.receive_reliable(cx, dialog, offered, response.view()) {
+                self.tell_response(
+                    cx,
+                    at,
+                    response,
+                    dialog.map(|serial| DialogHandle::new(self.hash, serial)),
+                );
+            }
             let client = &self.rest().clients[at];
             if client.invite.as_ref().is_some_and(|invite| invite.cancel == Cancel::Wanted) {
                 self.send_cancel(cx, at);
@@ -533,16 +558,15 @@ impl Call {
     }
 
     /// Finds or makes the early dialog of a provisional response (RFC 3261 §12.1).
-    fn early_dialog(&mut self, cx: &mut CallCx, at: usize, view: View<'_>) -> Option<DialogHandle> {
-        let hash = self.hash;
+    fn early_dialog(&mut self, cx: &mut CallCx, at: usize, view: View<'_>) -> Option<u64> {
         if let Some(serial) = self.dialog_of_response(view) {
-            return Some(DialogHandle::new(hash, serial));
+            return Some(serial);
         }
         let above_100 = view.status().is_some_and(|status| status != StatusCode::TRYING);
         if view.to_tag().is_none() || !above_100 {
             return None;
         }
-        self.new_dialog(cx, at, view).map(|serial| DialogHandle::new(hash, serial))
+        self.new_dialog(cx, at, view)
     }
 
     /// Finds or makes the dialog of a 2xx, and confirms it.

@@ -109,13 +109,14 @@ fn ask_method(cx: &mut CallCx, walk: &mut Walk) {
 }
 
 /// Writes the response to a request that is being judged.
-pub(crate) fn render(cx: &mut CallCx, walk: &Walk, reply: &Reply) -> Bytes {
+pub(crate) fn render(cx: &mut CallCx, walk: &Walk, reply: &Reply, rseq: Option<u32>) -> Bytes {
     let to = Rendered {
         request: walk.request.view(),
         flow: &walk.flow,
         stamp: &walk.stamp,
         tag: &walk.tag,
-        settings: &walk.settings.clone(),
+        settings: &walk.settings,
+        rseq,
     };
     reply_to(cx, to, reply)
 }
@@ -208,8 +209,11 @@ impl Call {
         if !(101..200).contains(&reply.status.as_u16()) {
             return Err(ProvisionalError::Status);
         }
-        self.reply(cx, at, reply);
-        Ok(())
+        if !server.sends_reliably(&reply)? {
+            self.reply(cx, at, reply);
+            return Ok(());
+        }
+        self.send_reliable(cx, at, reply)
     }
 
     /// Cancels the INVITE that a CANCEL names; `None` if there is none (RFC 3261 §9.2).
@@ -311,7 +315,9 @@ impl Call {
             server.resend(cx, hash);
             return true;
         }
-        self.expire_machine(cx, at);
+        if !self.expire_provisional(cx, at) {
+            self.expire_machine(cx, at);
+        }
         true
     }
 
@@ -338,7 +344,7 @@ impl Call {
         if actions.trying()
             && let Some(walk) = &server.walk
         {
-            let bytes = render(cx, walk, &Reply::status(StatusCode::TRYING));
+            let bytes = render(cx, walk, &Reply::status(StatusCode::TRYING), None);
             server.last = bytes.as_ref().into();
             server.transmit(cx, hash, bytes);
         }
@@ -358,7 +364,7 @@ impl Call {
     }
 
     /// Sends a response through the transaction, with its effects on dialogs.
-    fn reply(&mut self, cx: &mut CallCx, at: usize, reply: Reply) {
+    pub(super) fn reply(&mut self, cx: &mut CallCx, at: usize, reply: Reply) {
         if self.active(at).is_none() {
             return;
         }
@@ -374,15 +380,25 @@ impl Call {
     /// Sends a response; a final one lets go of the request.
     fn complete(&mut self, cx: &mut CallCx, server: &mut ActiveServer, reply: &Reply) {
         let Some(mut walk) = server.walk.take() else { return };
+        if let Some(sent) = server.provisionals.as_mut().filter(|sent| sent.withholds(reply)) {
+            // RFC 3262 §3: a 2xx waits for the PRACK of a provisional response that carried a session description.
+            sent.withhold(reply.clone());
+            server.walk = Some(walk);
+            return;
+        }
         let status = reply.status;
         if server.invite && (101..300).contains(&status.as_u16()) {
             self.start_dialog(cx, server, &walk, status);
         }
-        let bytes = render(cx, &walk, reply);
+        let rseq = server.provisionals.as_ref().filter(|_| reply.reliable).map(|sent| sent.rseq());
+        let bytes = render(cx, &walk, reply, rseq);
         let timing = walk.settings.clone();
         match server.machine.respond(cx.now, status.as_u16(), timing.timing()) {
             Ok(_sent) => {
                 server.last = bytes.as_ref().into();
+                if let Some(sent) = server.provisionals.as_mut().filter(|_| rseq.is_some()) {
+                    sent.start(cx.now, walk.settings.timing(), &bytes, reply.body.is_some());
+                }
                 server.transmit(cx, self.hash, bytes);
             }
             // The transaction has its final response already, or may not send this one yet.
@@ -390,6 +406,9 @@ impl Call {
         }
         if status.is_final() {
             walk.close(cx);
+            if let Some(sent) = &mut server.provisionals {
+                sent.stop();
+            }
             if server.invite && status.is_success() {
                 let timing = walk.settings.timing();
                 server.acceptance = Some(Acceptance::start(cx.now, timing.t1, timing.t2));
@@ -473,6 +492,10 @@ impl Call {
                 return Err(Reply::internal_error().reason(HeaderValue::from_static("Old CSeq In Dialog")));
             }
         }
+        if walk.method == Method::Prack {
+            self.take_prack(cx, serial, view)?;
+            return Ok(serial);
+        }
         if walk.method == Method::Bye {
             entry.dialog.end();
             entry.duty = Duty::None;
@@ -532,14 +555,14 @@ impl Call {
         })
     }
 
-    fn position(&self, serial: u64) -> Option<usize> {
+    pub(super) fn position(&self, serial: u64) -> Option<usize> {
         self.servers.iter().position(|server| match server {
             ServerTransaction::Active(active) => active.serial == serial,
             ServerTransaction::Answered(_) => false,
         })
     }
 
-    fn active(&mut self, at: usize) -> Option<&mut ActiveServer> {
+    pub(super) fn active(&mut self, at: usize) -> Option<&mut ActiveServer> {
         match self.servers.get_mut(at) {
             Some(ServerTransaction::Active(active)) => Some(active),
             _ => None,

@@ -37,12 +37,13 @@ pub struct Reply {
     pub(crate) reason: Option<HeaderValue>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Option<Body>,
+    pub(crate) reliable: bool,
 }
 
 impl Reply {
     /// Makes a reply with any status.
     pub const fn status(status: StatusCode) -> Self {
-        Self { status, reason: None, headers: Vec::new(), body: None }
+        Self { status, reason: None, headers: Vec::new(), body: None, reliable: false }
     }
 
     /// Makes a 180 (Ringing).
@@ -158,6 +159,12 @@ impl Reply {
     /// Sets a body of type `application/sdp`.
     pub fn sdp(self, sdp: impl Into<Bytes>) -> Self {
         self.body(Body::sdp(sdp))
+    }
+
+    /// Asks for a provisional response that is sent again until the peer acknowledges it with PRACK (RFC 3262).
+    pub const fn reliable(mut self) -> Self {
+        self.reliable = true;
+        self
     }
 
     /// Returns the status.

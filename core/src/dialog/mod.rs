@@ -1,9 +1,11 @@
 //! Dialogs: peer-to-peer relations that outlast transactions (RFC 3261 §12).
 
 mod acceptance;
+mod reliable;
 mod route_set;
 
 pub(crate) use acceptance::Acceptance;
+pub(crate) use reliable::{Received, ReliableSeries};
 pub(crate) use route_set::{Itinerary, RouteSet};
 
 use crate::syntax::{HeaderId, UriBuf, View};

@@ -74,7 +74,7 @@ impl Endpoint {
         self.stats.unreadable += 1;
         if let Ok(message) = Message::split(head, settings.limits()) {
             let reason = HeaderValue::try_from(error.to_string()).ok();
-            self.refuse(flow, message.view(), frame_status(error), reason);
+            self.refuse(flow, message.view(), error.status(), reason);
         }
         self.cx.transport.hang_up(conn, CloseHow::Flush, IoKind::Reset, &mut self.cx.outputs);
     }
@@ -117,7 +117,8 @@ impl Endpoint {
         let stamp = stamp(via, flow.remote());
         let tag = Tag::of_request(&self.cx.key, request);
         let settings = self.cx.settings.clone();
-        let rendered = Rendered { request, flow: &flow, stamp: &stamp, tag: &tag, settings: &settings };
+        let rendered =
+            Rendered { request, flow: &flow, stamp: &stamp, tag: &tag, settings: &settings, rseq: None };
         let bytes = reply_to(&mut self.cx, rendered, &reply);
         self.send_back(back(flow, via, stamp), bytes);
     }
@@ -230,7 +231,7 @@ impl Endpoint {
 
     /// Answers a request of which nothing is kept.
     pub(super) fn reply_stateless(&mut self, walk: &Walk, reply: &Reply) {
-        let bytes = render(&mut self.cx, walk, reply);
+        let bytes = render(&mut self.cx, walk, reply, None);
         self.send_back(walk.back, bytes);
     }
 
@@ -266,15 +267,6 @@ fn back(flow: Flow, via: Via<'_>, stamp: ViaStamp) -> Target {
         ResponseTarget::Locate { .. } => flow.remote(),
     };
     Target::Back { flow, fallback }
-}
-
-/// Returns the status that answers a request which a stream cannot be cut after.
-const fn frame_status(error: FrameError) -> StatusCode {
-    match error {
-        FrameError::HeadTooLarge => StatusCode::MESSAGE_TOO_LARGE,
-        FrameError::BodyTooLarge { .. } => StatusCode::REQUEST_ENTITY_TOO_LARGE,
-        FrameError::NoContentLength | FrameError::BadContentLength => StatusCode::BAD_REQUEST,
-    }
 }
 
 /// The answer in place of one that is none.

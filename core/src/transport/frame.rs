@@ -1,7 +1,7 @@
 use memchr::{memchr, memmem};
 use thiserror::Error;
 
-use crate::base::Limits;
+use crate::{base::Limits, syntax::StatusCode};
 
 /// Cuts the byte stream of one connection into messages (RFC 3261 §7.5, §18.3; keep-alive: RFC 5626 §4.4.1).
 ///
@@ -50,6 +50,17 @@ pub enum FrameError {
     /// Content-Length is no number, or there are two that differ.
     #[error("unusable Content-Length")]
     BadContentLength,
+}
+
+impl FrameError {
+    /// Returns the status that answers a request with this fault.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::HeadTooLarge => StatusCode::MESSAGE_TOO_LARGE,
+            Self::BodyTooLarge { .. } => StatusCode::REQUEST_ENTITY_TOO_LARGE,
+            Self::NoContentLength | Self::BadContentLength => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
 impl Framer {

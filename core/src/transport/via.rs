@@ -34,7 +34,7 @@ pub(crate) fn stamp(via: Via<'_>, remote: SocketAddr) -> ViaStamp {
 ///
 /// What `stamp` has counts before what the Via says; for a Via that was stamped when the request came, it is empty.
 pub(crate) fn response_target<'a>(via: Via<'a>, stamp: ViaStamp) -> ResponseTarget<'a> {
-    let port = via.port().unwrap_or(Proto::Udp.default_port());
+    let port = port_of(via, Proto::Udp);
     if let Some(maddr) = via.maddr().and_then(host) {
         return match maddr.ip() {
             Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, port)),
@@ -51,11 +51,9 @@ pub(crate) fn response_target<'a>(via: Via<'a>, stamp: ViaStamp) -> ResponseTarg
 }
 
 /// Returns where to open a connection for a response whose own is gone (RFC 3261 §18.2.2); `rport` plays no part.
-///
-/// If that fails, [`sent_by`] is to be tried.
 pub(crate) fn connection_target<'a>(via: Via<'a>, stamp: ViaStamp, proto: Proto) -> ResponseTarget<'a> {
     match received(via, stamp) {
-        Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, via.port().unwrap_or(proto.default_port()))),
+        Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, port_of(via, proto))),
         None => sent_by(via, proto),
     }
 }
@@ -63,9 +61,13 @@ pub(crate) fn connection_target<'a>(via: Via<'a>, stamp: ViaStamp, proto: Proto)
 /// Returns the place that the sent-by of a Via names (RFC 3263 §5).
 fn sent_by<'a>(via: Via<'a>, proto: Proto) -> ResponseTarget<'a> {
     match via.host().ip() {
-        Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, via.port().unwrap_or(proto.default_port()))),
+        Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, port_of(via, proto))),
         None => ResponseTarget::Locate { host: via.host(), port: via.port() },
     }
+}
+
+fn port_of(via: Via<'_>, proto: Proto) -> u16 {
+    via.port().unwrap_or_else(|| proto.default_port())
 }
 
 fn received(via: Via<'_>, stamp: ViaStamp) -> Option<IpAddr> {
@@ -79,7 +81,13 @@ fn host(text: &str) -> Option<Host<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
+    use crate::{
+        base::Limits,
+        syntax::{Encoder, Message, StatusCode},
+    };
 
     fn via(text: &str) -> Via<'_> {
         Via::parse(text).expect("a Via")
@@ -148,6 +156,27 @@ mod tests {
             ("SIP/2.0/UDP 192.0.2.1;rport=7;branch=z9hG4bKx", "192.0.2.1:5060", None, None),
         ] {
             assert_eq!(stamped(text, remote), (received.map(str::to_owned), rport), "{text}");
+        }
+    }
+
+    #[test]
+    fn tp_02_tp_03_a_response_goes_back_where_the_request_came_from() {
+        let remote: SocketAddr = "192.0.2.1:9988".parse().expect("an address");
+        for params in
+            [";rport", ";received=203.0.113.9;rport", ";rport;received=203.0.113.9", ";rport;received"]
+        {
+            let request = format!(
+                "OPTIONS sip:b SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.1.1:4540{params};branch=z9hG4bKx\r\nMax-Forwards: 70\r\n\
+                 From: <sip:a>;tag=1\r\nTo: <sip:b>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+            );
+            let request = Message::parse(request.as_bytes(), &Limits::default()).expect("a request");
+            let view = request.view();
+            let mut out = BytesMut::new();
+            Encoder::response(&mut out, view, StatusCode::OK, None, Some("t"), stamp(view.via(), remote))
+                .end(None);
+            let response = Message::parse(&out, &Limits::default()).expect("a response");
+            let target = response_target(response.view().via(), NOTHING);
+            assert_eq!(target, ResponseTarget::Address(remote), "{params}: {:?}", response.view().via());
         }
     }
 

@@ -2,18 +2,28 @@
 #![forbid(unsafe_code)]
 
 pub mod base;
+mod call;
+pub mod decision;
+mod dialog;
 pub mod endpoint;
+pub mod service;
 pub mod syntax;
+pub mod transaction;
 pub mod transport;
 
 #[doc(inline)]
 pub use crate::{
     base::{Instant, Limits, Seed, UnixTime},
-    endpoint::Machine,
-    syntax::{
-        HeaderId, HeaderName, HeaderValue, Host, Message, Method, NameAddr, ParseError, Request,
-        RequestBuilder, Response, ResponseBuilder, StatusCode, Uri, UriBuf, UriError, Via, View,
+    decision::{
+        AckMode, AlarmId, Answer, Ask, AskId, Body, ClientEnd, ClientHandle, Command, CommandError, Config,
+        ConfigError, DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, Gone, InputBuf,
+        MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply, Routing,
+        RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
     },
+    endpoint::{Cx, DialogView, Endpoint, Machine, Stats},
+    service::{ClientUpdate, Host, Service},
+    syntax::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, UriBuf},
+    transaction::Timing,
     transport::{
         CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind,
         Records, SocketId, Unreachable,

@@ -1,1 +1,16 @@
-//! x
+//! What the suites share: the `sansip` program, other SIP software, loopback ports, torture messages, and skips that are seen.
+#![forbid(unsafe_code)]
+
+mod corpus;
+mod loopback;
+mod process;
+mod program;
+mod sipp;
+mod skip;
+
+pub use corpus::rfc4475;
+pub use loopback::{Peer, free_port};
+pub use process::{Finished, Process};
+pub use program::{Driver, Program, Server, Transport};
+pub use sipp::{CallCounts, Running, Sipp};
+pub use skip::{require_tool, skipped};

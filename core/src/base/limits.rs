@@ -21,6 +21,8 @@ pub struct Limits {
     pub transactions_per_call: usize,
     /// Dialogs of one Call-ID at once. A response that would make one more is not turned into a dialog.
     pub dialogs_per_call: usize,
+    /// Reliable provisional responses of one INVITE that wait for the PRACK of the one before.
+    pub reliable_queue: usize,
     /// Questions waiting for the application at once. A request that would ask one more gets 503 with Retry-After.
     pub questions: usize,
     /// Stream connections at once over all listeners. One more is reset at once.
@@ -37,14 +39,21 @@ pub struct Limits {
     pub resolve: Duration,
     /// Timers fired by one input; the rest is due at once afterwards.
     pub expiries_per_input: usize,
-    /// Rounds of events and callbacks run by one input; the rest is due at once afterwards.
-    pub dispatch_rounds: usize,
+    /// Events given to the service by one input; the rest is due at once afterwards.
+    pub events_per_input: usize,
     /// How long the application may take to answer a question about an INVITE.
     pub invite_answer: Duration,
     /// How long the application may take to answer a question about any other request, below 64·T1.
     pub answer: Duration,
     /// Alarms set by the application at once.
     pub alarms: usize,
+}
+
+impl Limits {
+    /// Returns limits that nothing of ours meets, to read again what was written or read before.
+    pub(crate) fn unbounded() -> Self {
+        Self { headers: usize::MAX, header_value: usize::MAX, body: usize::MAX, ..Self::default() }
+    }
 }
 
 impl Default for Limits {
@@ -57,6 +66,7 @@ impl Default for Limits {
             calls: 1_000_000,
             transactions_per_call: 1024,
             dialogs_per_call: 64,
+            reliable_queue: 16,
             questions: 100_000,
             connections: 16_384,
             unsent: 1 << 20,
@@ -65,7 +75,7 @@ impl Default for Limits {
             connect: Duration::from_secs(10),
             resolve: Duration::from_secs(10),
             expiries_per_input: 1024,
-            dispatch_rounds: 64,
+            events_per_input: 65_536,
             invite_answer: Duration::from_secs(180),
             answer: Duration::from_secs(30),
             alarms: 1_000_000,

@@ -4,9 +4,11 @@ mod limits;
 mod map;
 mod rng;
 mod time;
+mod timer;
 
 pub use limits::Limits;
 pub(crate) use map::HashKey;
 pub(crate) use rng::Rng;
 pub use rng::Seed;
 pub use time::{Instant, UnixTime};
+pub use timer::TimerQueue;

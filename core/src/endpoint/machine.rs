@@ -1,5 +1,6 @@
 use crate::{
     base::Instant,
+    decision::Record,
     transport::{Input, Output},
 };
 
@@ -16,4 +17,14 @@ pub trait Machine {
 
     /// Returns when the machine wants its next input at the latest, `None` if it waits for peers only.
     fn poll_timeout(&self) -> Option<Instant>;
+
+    /// Returns the next row of the recording, if one is being made.
+    fn poll_record(&mut self) -> Option<Record> {
+        None
+    }
+
+    /// Tells whether the machine has ended for good: once its outputs are drained the driver may stop.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }

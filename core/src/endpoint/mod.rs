@@ -1,5 +1,272 @@
 //! The public machine: one SIP entity with its configuration, sockets and calls.
 
+mod commands;
+mod cx;
+mod dispatch;
 mod machine;
+mod stats;
+mod views;
 
-pub use machine::Machine;
+use std::{collections::VecDeque, sync::Arc};
+
+use crate::{
+    base::{Instant, Seed, TimerQueue},
+    call::{CallCx, CallTable, Walk},
+    decision::{
+        AlarmId, Command, CommandError, Config, ConfigError, Event, InputBuf, Outcome, Record, Settings,
+    },
+    transport::{Input, News, Output},
+};
+
+pub use self::{cx::Cx, machine::Machine, stats::Stats, views::DialogView};
+
+/// One SIP entity: a deterministic function of its configuration, its seed, its inputs and its commands.
+///
+/// It performs nothing and asks nobody. Feed it with [`Machine::handle_input`] and [`command`](Self::command); drain
+/// [`Machine::poll_output`] and [`poll_event`](Self::poll_event).
+pub struct Endpoint {
+    cx: CallCx,
+    calls: CallTable,
+    /// Requests being judged that no call holds yet.
+    walks: Vec<Walk>,
+    timers: TimerQueue<Wake>,
+    alarms: usize,
+    life: Life,
+    stats: Stats,
+    records: Option<VecDeque<Record>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Wake {
+    Call(u64),
+    Alarm(AlarmId),
+    Shutdown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Running,
+    Stopping,
+    Stopped,
+}
+
+impl Endpoint {
+    /// Makes an endpoint at the moment `now`.
+    pub fn new(config: Config, seed: &Seed, now: Instant) -> Result<Self, ConfigError> {
+        let settings = Arc::new(Settings::new(config)?);
+        Ok(Self {
+            cx: CallCx::new(now, settings, seed),
+            calls: CallTable::new(),
+            walks: Vec::new(),
+            timers: TimerQueue::new(),
+            alarms: 0,
+            life: Life::Running,
+            stats: Stats::default(),
+            records: None,
+        })
+    }
+
+    /// Turns recording on. Records come out of [`Machine::poll_record`]; who turns it on has to drain them.
+    pub fn record(&mut self) {
+        self.records.get_or_insert_default();
+    }
+
+    /// Replays a recording in an endpoint made with the same configuration and seed; no application code is needed.
+    ///
+    /// Returns what the endpoint puts out, to be compared with the outputs recorded.
+    pub fn replay(&mut self, records: impl IntoIterator<Item = Record>) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        for record in records {
+            match record {
+                Record::Input { at, input } => self.handle_input(at, input.as_input()),
+                Record::Command { at, command } => {
+                    // A command that was refused then is refused now.
+                    let _same = self.command(at, command);
+                }
+                Record::Output(_) => {}
+            }
+            self.cx.events.clear();
+            outputs.extend(std::iter::from_fn(|| self.poll_output()));
+        }
+        outputs
+    }
+
+    /// Executes a command: the one door through which an application changes anything.
+    pub fn command(&mut self, now: Instant, command: Command) -> Result<Outcome, CommandError> {
+        if let Some(records) = &mut self.records {
+            records.push_back(Record::Command { at: now, command: command.clone() });
+        }
+        self.cx.now = self.cx.now.max(now);
+        let outcome = self.execute(command);
+        self.follow_up();
+        outcome
+    }
+
+    /// Opens the same door with typed verbs.
+    pub const fn at(&mut self, now: Instant) -> Cx<'_> {
+        Cx::new(self, now)
+    }
+
+    /// Returns the next event for the application.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.cx.events.pop_front()
+    }
+
+    /// Tells whether nothing lives or is on its way: no call, no question, no look-up, no unsent byte.
+    ///
+    /// Sockets and quiet connections may stay open, alarms may be set.
+    pub fn is_idle(&self) -> bool {
+        self.calls.len() == 0
+            && self.walks.is_empty()
+            && self.cx.questions == 0
+            && self.cx.transport.is_idle()
+    }
+
+    /// Tells whether a [`Command::Shutdown`] has run to its end: the driver may stop once outputs are drained.
+    pub fn is_stopped(&self) -> bool {
+        self.life == Life::Stopped
+    }
+
+    /// Returns what was counted so far.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Returns the configuration that new requests get.
+    pub fn config(&self) -> &Config {
+        &self.cx.settings.config
+    }
+
+    /// Returns the number of calls, that is Call-IDs with live state.
+    pub const fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Returns the number of open stream connections.
+    pub fn connections(&self) -> usize {
+        self.cx.transport.connections()
+    }
+
+    /// Counts a callback that panicked.
+    pub(crate) const fn count_panic(&mut self) {
+        self.stats.panics += 1;
+    }
+
+    /// Brings the clock to `now` and fires what is due, up to the limit of one input.
+    fn advance(&mut self, now: Instant) {
+        self.cx.now = self.cx.now.max(now);
+        self.settle();
+        for _ in 0..self.cx.settings.limits().expiries_per_input {
+            let transport = self.cx.transport.next_timeout();
+            let own = self.timers.next();
+            let first = match (transport, own) {
+                (Some(theirs), Some(own)) => theirs <= own,
+                (theirs, _) => theirs.is_some(),
+            };
+            let fired =
+                if first { self.cx.transport.expire(self.cx.now, &mut self.cx.outputs) } else { self.wake() };
+            if !fired {
+                break;
+            }
+        }
+    }
+
+    /// Fires one wake that is due; tells whether there was one.
+    fn wake(&mut self) -> bool {
+        let Some((at, wake)) = self.timers.pop_due(self.cx.now) else { return false };
+        match wake {
+            Wake::Call(hash) => {
+                if let Some(call) = self.calls.get_mut(hash)
+                    && call.wakes_at(at)
+                {
+                    // One timer a wake: what else is due is queued again, in order with all others.
+                    call.expire(&mut self.cx);
+                    self.touch(hash);
+                }
+            }
+            Wake::Alarm(alarm) => {
+                self.alarms -= 1;
+                self.cx.events.push_back(Event::Alarm { alarm });
+            }
+            Wake::Shutdown => {
+                for hash in self.calls.sorted() {
+                    if let Some(call) = self.calls.get_mut(hash) {
+                        call.drop_all(&mut self.cx);
+                    }
+                    self.touch(hash);
+                }
+            }
+        }
+        true
+    }
+
+    /// Sees to a call after anything has happened in it: frees it, or queues its next wake.
+    fn touch(&mut self, hash: u64) {
+        let Some(call) = self.calls.get_mut(hash) else { return };
+        if call.is_over() {
+            self.calls.remove(hash);
+        } else if let Some(at) = call.new_wake() {
+            self.timers.schedule(at, Wake::Call(hash));
+        }
+    }
+
+    /// Moves requests whose question is still open into their calls.
+    fn settle(&mut self) {
+        for walk in std::mem::take(&mut self.walks) {
+            let hash = walk.call;
+            self.calls.get_or_insert(hash).hold(walk);
+            self.touch(hash);
+        }
+    }
+
+    /// Tells transactions what has become of their connections and look-ups, and ends a shutdown that has nothing left.
+    fn follow_up(&mut self) {
+        while let Some(news) = self.cx.transport.poll_news() {
+            let (News::Broken { owner, .. } | News::Found { owner, .. }) = &news;
+            let hash = owner.call;
+            if let Some(call) = self.calls.get_mut(hash) {
+                match news {
+                    News::Broken { owner, error } => call.undeliverable(&mut self.cx, owner.serial, error),
+                    News::Found { owner, addresses } => call.found(&mut self.cx, owner.serial, addresses),
+                }
+                self.touch(hash);
+            }
+        }
+        if self.life == Life::Stopping && self.calls.len() == 0 && self.walks.is_empty() {
+            self.cx.transport.close(&mut self.cx.outputs);
+            self.life = Life::Stopped;
+        }
+    }
+}
+
+impl Machine for Endpoint {
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        if let Some(records) = &mut self.records {
+            records.push_back(Record::Input { at: now, input: InputBuf::from(&input) });
+        }
+        self.advance(now);
+        self.dispatch(input);
+        self.follow_up();
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        let output = self.cx.outputs.pop_front()?;
+        if let Some(records) = &mut self.records {
+            records.push_back(Record::Output(output.clone()));
+        }
+        Some(output)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let walks = self.walks.iter().map(Walk::settles_at).min();
+        [self.cx.transport.next_timeout(), self.timers.next(), walks].into_iter().flatten().min()
+    }
+
+    fn poll_record(&mut self) -> Option<Record> {
+        self.records.as_mut()?.pop_front()
+    }
+
+    fn is_stopped(&self) -> bool {
+        Self::is_stopped(self)
+    }
+}

@@ -97,6 +97,37 @@ pub enum Input<'a> {
     },
 }
 
+impl Input<'_> {
+    /// Copies all but the bytes of a datagram or stream.
+    pub(crate) fn without_bytes(&self) -> Input<'static> {
+        match self {
+            Self::Timeout => Input::Timeout,
+            Self::Wall(time) => Input::Wall(*time),
+            Self::Bound { socket, result } => Input::Bound { socket: *socket, result: *result },
+            Self::Datagram { socket, local, remote, .. } => {
+                Input::Datagram { socket: *socket, local: *local, remote: *remote, payload: &[] }
+            }
+            Self::Unreachable { socket, remote, why } => {
+                Input::Unreachable { socket: *socket, remote: *remote, why: *why }
+            }
+            Self::Accepted { socket, conn, local, remote, peer } => Input::Accepted {
+                socket: *socket,
+                conn: *conn,
+                local: *local,
+                remote: *remote,
+                peer: peer.clone(),
+            },
+            Self::Connected { conn, local, peer } => {
+                Input::Connected { conn: *conn, local: *local, peer: peer.clone() }
+            }
+            Self::Received { conn, .. } => Input::Received { conn: *conn, data: &[] },
+            Self::Drained { conn, bytes } => Input::Drained { conn: *conn, bytes: *bytes },
+            Self::Closed { conn, error } => Input::Closed { conn: *conn, error: *error },
+            Self::Resolved { query, result } => Input::Resolved { query: *query, result: result.clone() },
+        }
+    }
+}
+
 /// What a machine wants of a driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,8 +1,259 @@
 //! Datagrams and streams to messages, targets to outputs (RFC 3261 §18).
 
+mod conn;
+mod flow;
+mod frame;
 mod io;
+mod lookup;
+mod via;
 
-pub use io::{
-    CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind,
-    Records, SocketId, Unreachable,
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{IpAddr, SocketAddr},
 };
+
+use bytes::Bytes;
+
+use crate::base::{Instant, Limits, TimerQueue};
+
+use self::{conn::Conn, lookup::Lookup};
+pub(crate) use self::{
+    flow::{Flow, Outbound, Owner, Target, is_wildcard},
+    via::{ResponseTarget, connection_target, response_target, stamp},
+};
+pub use frame::{Frame, FrameError, Framer};
+pub use io::{
+    BadDnsName, CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId,
+    RecordKind, Records, SocketId, UnknownProto, Unreachable,
+};
+
+/// Sockets, connections and look-ups: everything between a driver and whole messages.
+#[derive(Clone)]
+pub(crate) struct Transport {
+    sockets: BTreeMap<SocketId, Socket>,
+    next_socket: u32,
+    conns: BTreeMap<ConnId, Conn>,
+    /// The connection to use towards a peer.
+    by_peer: BTreeMap<SocketAddr, ConnId>,
+    next_conn: u64,
+    lookups: BTreeMap<u64, Lookup>,
+    queries: BTreeMap<QueryId, u64>,
+    next_query: u64,
+    timers: TimerQueue<Timeout>,
+    news: VecDeque<News>,
+}
+
+/// A socket asked for, or bound.
+#[derive(Clone, Debug)]
+struct Socket {
+    proto: Proto,
+    bound: Option<SocketAddr>,
+    /// Whether a TCP listener on the same port is wanted once this UDP socket has one.
+    tcp_beside: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Timeout {
+    Conn(ConnId),
+    Lookup(u64),
+}
+
+/// What a transaction has to be told.
+#[derive(Clone)]
+pub(crate) enum News {
+    /// The connection broke over which it waits for an answer.
+    Broken { owner: Owner, error: IoKind },
+    /// Its look-up has ended.
+    Found { owner: Owner, addresses: Result<Vec<IpAddr>, DnsError> },
+}
+
+impl Transport {
+    pub(crate) fn new() -> Self {
+        Self {
+            sockets: BTreeMap::new(),
+            next_socket: 0,
+            conns: BTreeMap::new(),
+            by_peer: BTreeMap::new(),
+            // Even numbers are ours, odd ones the driver's.
+            next_conn: 2,
+            lookups: BTreeMap::new(),
+            queries: BTreeMap::new(),
+            next_query: 1,
+            timers: TimerQueue::new(),
+            news: VecDeque::new(),
+        }
+    }
+
+    /// Asks for a socket.
+    pub(crate) fn listen(
+        &mut self,
+        proto: Proto,
+        addr: SocketAddr,
+        tcp_beside: bool,
+        out: &mut VecDeque<Output>,
+    ) -> SocketId {
+        let socket = SocketId(self.next_socket);
+        self.next_socket += 1;
+        self.sockets.insert(socket, Socket { proto, bound: None, tcp_beside });
+        out.push_back(Output::Bind { socket, proto, addr });
+        socket
+    }
+
+    /// Gives a socket up.
+    pub(crate) fn unlisten(&mut self, socket: SocketId, out: &mut VecDeque<Output>) {
+        if self.sockets.remove(&socket).is_some() {
+            out.push_back(Output::Unbind { socket });
+        }
+    }
+
+    /// Gives all sockets and connections up.
+    pub(crate) fn close(&mut self, out: &mut VecDeque<Output>) {
+        let sockets = std::mem::take(&mut self.sockets);
+        out.extend(sockets.into_keys().map(|socket| Output::Unbind { socket }));
+        let conns = std::mem::take(&mut self.conns);
+        out.extend(conns.into_keys().map(|conn| Output::Close { conn, how: CloseHow::Flush }));
+        self.by_peer.clear();
+    }
+
+    /// Notes the outcome of a bind; returns what the socket is, unless it was given up meanwhile.
+    pub(crate) fn bound(
+        &mut self,
+        socket: SocketId,
+        result: Result<SocketAddr, IoKind>,
+        out: &mut VecDeque<Output>,
+    ) -> Option<Proto> {
+        let entry = self.sockets.get_mut(&socket)?;
+        let proto = entry.proto;
+        match result {
+            Ok(addr) => {
+                entry.bound = Some(addr);
+                if std::mem::take(&mut entry.tcp_beside) {
+                    self.listen(Proto::Tcp, addr, false, out);
+                }
+            }
+            Err(_) => {
+                self.sockets.remove(&socket);
+            }
+        }
+        Some(proto)
+    }
+
+    /// Chooses the socket to send from towards `remote`: the first bound one of its family.
+    ///
+    /// For TCP it is the listener whose address Via shows; without one, a UDP socket lends its own.
+    pub(crate) fn local(&self, proto: Proto, remote: SocketAddr) -> Option<(SocketId, SocketAddr)> {
+        let bound = |want: Proto| {
+            self.sockets.iter().find_map(|(id, socket)| {
+                let addr = socket.bound.filter(|addr| addr.is_ipv4() == remote.is_ipv4())?;
+                (socket.proto == want).then_some((*id, addr))
+            })
+        };
+        match proto {
+            Proto::Udp => bound(Proto::Udp),
+            Proto::Tcp => bound(Proto::Tcp).or_else(|| bound(Proto::Udp)),
+        }
+    }
+
+    /// Sends a message, opening a connection if there is none.
+    pub(crate) fn send(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        message: Outbound,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), IoKind> {
+        let Outbound { target, bytes, owner, awaits } = message;
+        let user = awaits.then_some(owner);
+        match target {
+            Target::Back { flow: Flow::Datagram { socket, local, .. }, fallback } => {
+                out.push_back(Output::Transmit { socket, local, remote: fallback, payload: bytes });
+                Ok(())
+            }
+            Target::Peer { proto: Proto::Udp, socket, local, remote } => {
+                out.push_back(Output::Transmit { socket, local, remote, payload: bytes });
+                Ok(())
+            }
+            Target::Back { flow: Flow::Stream { conn, .. }, fallback } => {
+                let conn = match self.conns.contains_key(&conn) {
+                    true => conn,
+                    false => self.conn_to(now, limits, fallback, out)?,
+                };
+                self.write(now, limits, conn, bytes, user, out)
+            }
+            Target::Peer { proto: Proto::Tcp, remote, .. } => {
+                let conn = self.conn_to(now, limits, remote, out)?;
+                self.write(now, limits, conn, bytes, user, out)
+            }
+        }
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Fires one timer that is due; tells whether there was one.
+    pub(crate) fn expire(&mut self, now: Instant, out: &mut VecDeque<Output>) -> bool {
+        match self.timers.pop_due(now) {
+            Some((_, Timeout::Conn(conn))) => self.expire_conn(now, conn, out),
+            Some((_, Timeout::Lookup(serial))) => self.expire_lookup(serial),
+            None => return false,
+        }
+        true
+    }
+
+    /// Returns the next thing that a transaction has to be told.
+    pub(crate) fn poll_news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    /// Tells whether nothing is on its way: no look-up, no connection opening, no byte unsent.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lookups.is_empty() && self.news.is_empty() && self.conns.values().all(Conn::is_quiet)
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    fn conn_to(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        remote: SocketAddr,
+        out: &mut VecDeque<Output>,
+    ) -> Result<ConnId, IoKind> {
+        if let Some(conn) = self.by_peer.get(&remote) {
+            return Ok(*conn);
+        }
+        if self.conns.len() >= limits.connections {
+            return Err(IoKind::Limit);
+        }
+        let conn = ConnId(self.next_conn);
+        self.next_conn += 2;
+        let opened = Conn::opening(now, limits, remote);
+        self.timers.schedule(opened.wake(), Timeout::Conn(conn));
+        self.conns.insert(conn, opened);
+        self.by_peer.insert(remote, conn);
+        out.push_back(Output::Connect { conn, proto: Proto::Tcp, remote, name: None });
+        Ok(conn)
+    }
+
+    fn write(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        conn: ConnId,
+        bytes: Bytes,
+        user: Option<Owner>,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), IoKind> {
+        let Some(entry) = self.conns.get_mut(&conn) else { return Err(IoKind::Reset) };
+        if entry.unsent() + bytes.len() > limits.unsent {
+            // A reader this slow keeps nothing but memory busy.
+            self.hang_up(conn, CloseHow::Reset, IoKind::Limit, out);
+            return Err(IoKind::Limit);
+        }
+        entry.write(now, limits, conn, bytes, user, out);
+        Ok(())
+    }
+}

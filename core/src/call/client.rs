@@ -1,0 +1,151 @@
+use std::sync::Arc;
+
+use crate::{
+    base::{Instant, Limits},
+    call::{CallCx, Draft, request::Hop, request::Written},
+    decision::{AckMode, ClientHandle, ExtraForks, Settings},
+    syntax::{Message, Method, View},
+    transaction::{ClientMachine, ClientState, Kind, answers},
+    transport::{IoKind, Outbound, Owner, Target},
+};
+
+/// A client transaction (RFC 3261 §17.1), from the moment that the application asked for it.
+pub(super) struct ClientTransaction {
+    pub(super) serial: u64,
+    pub(super) method: Method,
+    pub(super) cseq: u32,
+    pub(super) dialog: Option<u64>,
+    pub(super) stage: Sending,
+    pub(super) invite: Option<Box<Invite>>,
+    /// Whether the application knows nothing of it.
+    pub(super) silent: bool,
+    pub(super) settings: Arc<Settings>,
+}
+
+/// How far a request has come on its way out.
+pub(super) enum Sending {
+    /// Its next hop's addresses are being looked up.
+    Resolving(Box<(Draft, Hop)>),
+    Sent(Box<Sent>),
+}
+
+pub(super) struct Sent {
+    pub(super) machine: ClientMachine,
+    pub(super) branch: Box<str>,
+    pub(super) sent_by: (Box<str>, u16),
+    pub(super) target: Target,
+    /// The request as it went out: for copies, and for its CANCEL and ACK.
+    pub(super) request: Box<[u8]>,
+}
+
+/// What an INVITE needs beyond its machine.
+pub(super) struct Invite {
+    pub(super) ack: AckMode,
+    pub(super) forks: ExtraForks,
+    /// Whether it carried a body, so that its ACK needs none.
+    pub(super) offered: bool,
+    pub(super) cancel: Cancel,
+    pub(super) rings_until: Instant,
+    /// The dialog that its first 2xx made.
+    pub(super) accepted: Option<u64>,
+    /// The ACKs sent so far, one a To tag, for copies of what they acknowledge.
+    pub(super) acks: Vec<SentAck>,
+}
+
+/// How a wish to cancel stands (RFC 3261 §9.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cancel {
+    No,
+    /// It waits for the first provisional response.
+    Wanted,
+    /// It is sent; the INVITE has until then to end.
+    Sent(Instant),
+}
+
+pub(super) struct SentAck {
+    pub(super) to_tag: Box<str>,
+    pub(super) bytes: Box<[u8]>,
+    pub(super) target: Target,
+}
+
+impl Sent {
+    /// Sends a request for the first time.
+    pub(super) fn start(
+        cx: &mut CallCx,
+        owner: Owner,
+        settings: &Settings,
+        kind: Kind,
+        written: Written,
+    ) -> (Self, Result<(), IoKind>) {
+        let Written { bytes, branch, sent_by, target } = written;
+        let machine = ClientMachine::start(kind, cx.now, target.is_reliable(), settings.timing());
+        let request = bytes.as_ref().into();
+        let result = cx.send(Outbound { target, bytes, owner, awaits: true });
+        (Self { machine, branch, sent_by, target, request }, result)
+    }
+
+    /// Lends the request in parsed form.
+    pub(super) fn with_request<R>(&self, read: impl FnOnce(View<'_>) -> R) -> Option<R> {
+        Message::parse(&self.request, &Limits::unbounded()).ok().map(|message| read(message.view()))
+    }
+}
+
+impl ClientTransaction {
+    pub(super) const fn handle(&self, call: u64) -> ClientHandle {
+        ClientHandle::new(call, self.serial)
+    }
+
+    pub(super) const fn owner(&self, call: u64) -> Owner {
+        Owner { call, serial: self.serial }
+    }
+
+    pub(super) fn sent(&self) -> Option<&Sent> {
+        match &self.stage {
+            Sending::Sent(sent) => Some(sent),
+            Sending::Resolving(_) => None,
+        }
+    }
+
+    pub(super) fn sent_mut(&mut self) -> Option<&mut Sent> {
+        match &mut self.stage {
+            Sending::Sent(sent) => Some(sent),
+            Sending::Resolving(_) => None,
+        }
+    }
+
+    /// Tells whether a response is one to this request (RFC 3261 §17.1.3, §18.1.2).
+    pub(super) fn matches(&self, response: View<'_>) -> bool {
+        let Some(sent) = self.sent() else { return false };
+        let via = response.via();
+        let port = via.port().unwrap_or(5060);
+        answers(response, &sent.branch, self.method.as_str())
+            && via.host_text().eq_ignore_ascii_case(&sent.sent_by.0)
+            && port == sent.sent_by.1
+    }
+
+    /// Tells whether the request waits for its final response.
+    pub(super) fn is_open(&self) -> bool {
+        self.sent().is_none_or(|sent| {
+            matches!(
+                sent.machine.state(),
+                ClientState::Calling | ClientState::Trying | ClientState::Proceeding
+            )
+        })
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let machine = self.sent().and_then(|sent| sent.machine.next());
+        [machine, self.patience()].into_iter().flatten().min()
+    }
+
+    /// Returns when the core gives an INVITE up that has no final response (RFC 3261 §17.1.1.2 leaves that to it).
+    pub(super) fn patience(&self) -> Option<Instant> {
+        let invite = self.invite.as_ref().filter(|_| self.is_open())?;
+        Some(match invite.cancel {
+            Cancel::Sent(until) => until,
+            Cancel::No => invite.rings_until,
+            // Timer B ends an INVITE without any response.
+            Cancel::Wanted => return None,
+        })
+    }
+}

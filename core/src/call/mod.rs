@@ -1,0 +1,117 @@
+//! Everything with one Call-ID: its transactions, dialogs and open questions.
+
+mod client;
+mod cx;
+mod dialogs;
+mod reliable;
+mod request;
+mod response;
+mod server;
+mod table;
+mod uac;
+mod uas;
+mod walk;
+
+use smallvec::SmallVec;
+
+use crate::base::Instant;
+
+use self::{client::ClientTransaction, dialogs::DialogEntry, server::ServerTransaction};
+pub(crate) use self::{
+    cx::CallCx,
+    request::Draft,
+    response::{Rendered, Tag, reply_to},
+    table::CallTable,
+    uas::{Placed, WrongVerdict, ask_routing, render, route},
+    walk::{Stage, Walk},
+};
+
+/// All state of one Call-ID.
+///
+/// It never sees the endpoint; what it needs of the world comes with each call in a [`CallCx`]. It is freed as soon as
+/// nothing in it lives.
+pub(crate) struct Call {
+    hash: u64,
+    /// The wake that is queued for it.
+    wake: Option<Instant>,
+    servers: SmallVec<[ServerTransaction; 1]>,
+    rest: Option<Box<Rest>>,
+}
+
+/// What a call that only answers OPTIONS or REGISTER never needs.
+#[derive(Default)]
+struct Rest {
+    clients: Vec<ClientTransaction>,
+    dialogs: Vec<DialogEntry>,
+}
+
+impl Call {
+    pub(crate) fn new(hash: u64) -> Self {
+        Self { hash, wake: None, servers: SmallVec::new(), rest: None }
+    }
+
+    pub(crate) const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Tells whether nothing in it lives.
+    pub(crate) fn is_over(&self) -> bool {
+        self.servers.is_empty()
+            && self.rest.as_ref().is_none_or(|rest| rest.clients.is_empty() && rest.dialogs.is_empty())
+    }
+
+    pub(crate) fn transactions(&self) -> usize {
+        self.servers.len() + self.rest.as_ref().map_or(0, |rest| rest.clients.len())
+    }
+
+    /// Returns the wake to queue now, if the one that is queued comes too late.
+    pub(crate) fn new_wake(&mut self) -> Option<Instant> {
+        let next = self.next_timeout()?;
+        if self.wake.is_some_and(|wake| wake <= next) {
+            return None;
+        }
+        self.wake = Some(next);
+        Some(next)
+    }
+
+    /// Notes that a queued wake came up; tells whether it is the one that counts.
+    pub(crate) fn wakes_at(&mut self, at: Instant) -> bool {
+        let counts = self.wake == Some(at);
+        if counts {
+            self.wake = None;
+        }
+        counts
+    }
+
+    /// Fires the timer that is due first; tells whether there was one.
+    pub(crate) fn expire(&mut self, cx: &mut CallCx) -> bool {
+        let due = self.next_timeout().is_some_and(|next| next <= cx.now);
+        due && (self.expire_server(cx) || self.expire_client(cx) || self.expire_dialog(cx))
+    }
+
+    /// Ends everything in it at once, with what the application has to know.
+    pub(crate) fn drop_all(&mut self, cx: &mut CallCx) {
+        self.drop_servers(cx);
+        self.drop_clients(cx);
+        self.drop_dialogs(cx);
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let servers = self.servers.iter().filter_map(ServerTransaction::next_timeout);
+        let clients = self.clients().iter().filter_map(ClientTransaction::next_timeout);
+        let dialogs = self.dialogs().iter().map(DialogEntry::expires_at);
+        servers.chain(clients).chain(dialogs).min()
+    }
+
+    fn clients(&self) -> &[ClientTransaction] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.clients)
+    }
+
+    fn dialogs(&self) -> &[DialogEntry] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.dialogs)
+    }
+
+    fn rest(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
+    }
+}

@@ -1,0 +1,225 @@
+use bytes::Bytes;
+
+use crate::{
+    call::{CallCx, Tag, response::contact_uri},
+    decision::{Body, Outgoing, SendError, Settings},
+    dialog::Itinerary,
+    syntax::{Encoder, HeaderId, HeaderName, HeaderValue, Host, Method, Uri, View},
+    transport::{DnsName, Proto, Target, is_wildcard},
+};
+
+use super::response::is_owned;
+
+/// A request that lacks nothing but the transport's part: Via, and Contact where one is due.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) method: Method,
+    pub(crate) way: Itinerary,
+    pub(crate) from: Box<str>,
+    pub(crate) to: Box<str>,
+    pub(crate) call_id: Box<str>,
+    pub(crate) cseq: u32,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) body: Option<Body>,
+}
+
+/// A request as it goes out.
+pub(super) struct Written {
+    pub(super) bytes: Bytes,
+    pub(super) branch: Box<str>,
+    /// The host and port that its Via shows.
+    pub(super) sent_by: (Box<str>, u16),
+    pub(super) target: Target,
+}
+
+/// The peer of the next hop, as its URI gives it.
+#[derive(Clone, Debug)]
+pub(super) struct Hop {
+    pub(super) host: HopHost,
+    pub(super) port: u16,
+    /// The transport that the URI asks for.
+    pub(super) proto: Option<Proto>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum HopHost {
+    Addr(std::net::IpAddr),
+    Name(DnsName),
+}
+
+/// Requests beyond this size go over TCP, unless the URI says otherwise (RFC 3261 §18.1.1).
+const UDP_SIZE: usize = 1300;
+
+impl Hop {
+    /// Reads host, port and transport (RFC 3263 §4: maddr counts before the host).
+    pub(super) fn of(uri: Uri<'_>) -> Result<Self, SendError> {
+        let bad = |why| SendError::Uri { uri: uri.as_str().into(), why };
+        if uri.is_sips() {
+            return Err(bad("sips needs TLS, which this endpoint does not have"));
+        }
+        let named = uri.host().ok_or_else(|| bad("only sip URIs can be sent to"))?;
+        let host = match uri.maddr() {
+            Some(maddr) => Host::parse(maddr).map_err(|_| bad("its maddr is no host"))?,
+            None => named,
+        };
+        let host = match (host.ip(), host) {
+            (Some(ip), _) => HopHost::Addr(ip),
+            (None, Host::Name(name)) => {
+                HopHost::Name(name.parse().map_err(|_| bad("its host is no domain name"))?)
+            }
+            (None, _) => return Err(bad("its host is no host")),
+        };
+        let proto = match uri.transport() {
+            Some(name) => {
+                Some(name.parse().map_err(|_| bad("its transport is not supported: use udp or tcp"))?)
+            }
+            None => None,
+        };
+        let port = uri.port().unwrap_or_else(|| proto.unwrap_or(Proto::Udp).default_port());
+        Ok(Self { host, port, proto })
+    }
+}
+
+impl Draft {
+    /// Writes the request for one address, over the transport that suits its size.
+    pub(super) fn write(
+        &self,
+        cx: &mut CallCx,
+        settings: &Settings,
+        hop: &Hop,
+        ip: std::net::IpAddr,
+    ) -> Result<Written, SendError> {
+        let remote = std::net::SocketAddr::new(ip, hop.port);
+        let written = self.write_over(cx, settings, hop.proto.unwrap_or(Proto::Udp), remote)?;
+        if hop.proto.is_none() && written.bytes.len() > UDP_SIZE {
+            return self.write_over(cx, settings, Proto::Tcp, remote);
+        }
+        let room = settings.limits();
+        if written.bytes.len() > room.head + room.body {
+            return Err(SendError::TooLarge);
+        }
+        Ok(written)
+    }
+
+    fn write_over(
+        &self,
+        cx: &mut CallCx,
+        settings: &Settings,
+        proto: Proto,
+        remote: std::net::SocketAddr,
+    ) -> Result<Written, SendError> {
+        let (socket, local) = cx.transport.local(proto, remote).ok_or(SendError::NoSocket(proto))?;
+        let host = own_host(settings, local.ip())?;
+        let branch = new_branch(cx);
+        let contact = contact_uri(settings, &host, local.port(), proto);
+        let target = Target::Peer { proto, socket, local, remote };
+        let bytes = cx.render(|chunk| {
+            let mut out = Encoder::request(chunk, &self.method, self.way.request_uri.as_str());
+            let via =
+                format_args!("SIP/2.0/{} {host}:{};rport;branch={branch}", proto.via_name(), local.port());
+            out = out.field_fmt(HeaderId::Via, via);
+            out = out.field(HeaderId::MaxForwards, "70");
+            for route in &self.way.routes {
+                out = out.field(HeaderId::Route, route);
+            }
+            out = out.field(HeaderId::From, &self.from);
+            out = out.field(HeaderId::To, &self.to);
+            out = out.field(HeaderId::CallId, &self.call_id);
+            out = out.field_fmt(HeaderId::CSeq, format_args!("{} {}", self.cseq, self.method));
+            out = self.write_optional(out, settings, &contact);
+            let body = self.body.as_ref().map(|body| (body.content_type.as_str(), &*body.bytes));
+            out.end(body);
+        });
+        let sent_by = (host.into(), local.port());
+        Ok(Written { bytes, branch: branch.into(), sent_by, target })
+    }
+
+    fn write_optional<'o>(&self, mut out: Encoder<'o>, settings: &Settings, contact: &str) -> Encoder<'o> {
+        let unset = |name: HeaderName| !self.headers.iter().any(|(own, _)| *own == name);
+        // RFC 3261 §8.1.1.8: what makes or refreshes a dialog names where its answers reach us.
+        let reachable = matches!(
+            self.method,
+            Method::Invite
+                | Method::Update
+                | Method::Subscribe
+                | Method::Notify
+                | Method::Refer
+                | Method::Options
+        );
+        if reachable && unset(HeaderName::CONTACT) {
+            out = out.field_fmt(HeaderId::Contact, format_args!("<{contact}>"));
+        }
+        let tells = matches!(self.method, Method::Invite | Method::Options | Method::Update);
+        if tells && unset(HeaderName::ALLOW) {
+            out = out.field(HeaderId::Allow, &settings.allow);
+        }
+        if tells && !settings.supported.is_empty() && unset(HeaderName::SUPPORTED) {
+            out = out.field(HeaderId::Supported, &settings.supported);
+        }
+        if let Some(product) = settings.config.product.as_ref().filter(|_| unset(HeaderName::USER_AGENT)) {
+            out = out.field(HeaderId::UserAgent, product.as_str());
+        }
+        for (name, value) in &self.headers {
+            out = out.field_name(name, value.as_str());
+        }
+        out
+    }
+}
+
+/// Refuses header fields that the endpoint writes itself, and methods that are no request of their own.
+pub(super) fn check_outgoing(outgoing: &Outgoing) -> Result<(), SendError> {
+    match outgoing.method {
+        Method::Ack => return Err(SendError::Method("ACK")),
+        Method::Cancel => return Err(SendError::Method("CANCEL")),
+        Method::Bye => return Err(SendError::Method("BYE")),
+        _ => {}
+    }
+    match outgoing.headers.iter().find(|(name, _)| is_owned(name)) {
+        Some((name, _)) => Err(SendError::OwnedHeader(name.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Writes the CANCEL of a request, or the ACK for its non-2xx final response (RFC 3261 §9.1, §17.1.1.3).
+pub(super) fn write_hop_by_hop(
+    cx: &mut CallCx,
+    method: &Method,
+    invite: View<'_>,
+    response: Option<View<'_>>,
+) -> Bytes {
+    cx.render(|chunk| {
+        let mut out = Encoder::request(chunk, method, invite.request_uri_text());
+        // One Via, with the branch of the request.
+        if let Some(via) = invite.header(HeaderId::Via) {
+            out = out.field(HeaderId::Via, via);
+        }
+        out = out.field(HeaderId::MaxForwards, "70");
+        out = out.copy(invite, HeaderId::Route);
+        out = out.copy(invite, HeaderId::From);
+        match response.and_then(|response| response.header(HeaderId::To)) {
+            Some(to) => out = out.field(HeaderId::To, to),
+            None => out = out.copy(invite, HeaderId::To),
+        }
+        out = out.field(HeaderId::CallId, invite.call_id());
+        out = out.field_fmt(HeaderId::CSeq, format_args!("{} {method}", invite.cseq_number()));
+        if response.is_some() {
+            // RFC 3261 §22.1: the ACK repeats the credentials of the INVITE.
+            out = out.copy(invite, HeaderId::Authorization).copy(invite, HeaderId::ProxyAuthorization);
+        }
+        out.end(None);
+    })
+}
+
+/// Returns the host that Via and Contact show for a socket.
+fn own_host(settings: &Settings, local: std::net::IpAddr) -> Result<String, SendError> {
+    match &settings.config.host {
+        Some(host) => Ok(host.to_string()),
+        None if is_wildcard(&local) => Err(SendError::NoHost),
+        None => Ok(Host::from(local).to_string()),
+    }
+}
+
+/// Draws a branch that is unique and says so (RFC 3261 §8.1.1.7).
+fn new_branch(cx: &mut CallCx) -> String {
+    format!("z9hG4bK{}", Tag::from_number(cx.streams.branch.next_u64()).as_str())
+}

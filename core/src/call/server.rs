@@ -1,0 +1,135 @@
+use bytes::Bytes;
+
+use crate::{
+    base::{Instant, Limits},
+    call::{Call, CallCx, Walk, reliable::Provisionals},
+    decision::{Event, ServerEnd, ServerHandle},
+    dialog::Acceptance,
+    syntax::{Message, View},
+    transaction::ServerMachine,
+    transport::{IoKind, Outbound, Owner, Target},
+};
+
+/// A server transaction (RFC 3261 §17.2).
+pub(super) enum ServerTransaction {
+    Active(Box<ActiveServer>),
+    /// A request other than INVITE whose final response is kept until Timer J (RFC 3261 §17.2.2).
+    Answered(Answered),
+}
+
+pub(super) struct Answered {
+    pub(super) key: u64,
+    pub(super) until: Instant,
+    /// The response: branch, sent-by and method are compared in it.
+    pub(super) response: Box<[u8]>,
+}
+
+pub(super) struct ActiveServer {
+    pub(super) serial: u64,
+    pub(super) key: u64,
+    pub(super) machine: ServerMachine,
+    pub(super) back: Target,
+    /// The request and what is asked about it, until its final response.
+    pub(super) walk: Option<Walk>,
+    /// The most recent response; empty before the first.
+    pub(super) last: Box<[u8]>,
+    /// Copies of a 2xx until its ACK.
+    pub(super) acceptance: Option<Acceptance>,
+    /// Reliable provisional responses, once one was sent.
+    pub(super) provisionals: Option<Box<Provisionals>>,
+    pub(super) dialog: Option<u64>,
+    pub(super) cseq: u32,
+    pub(super) invite: bool,
+}
+
+impl ServerTransaction {
+    pub(super) const fn key(&self) -> u64 {
+        match self {
+            Self::Active(active) => active.key,
+            Self::Answered(answered) => answered.key,
+        }
+    }
+
+    /// Lends what is kept to tell copies by: the request, or its most recent response.
+    pub(super) fn with_kept<R>(&self, read: impl FnOnce(View<'_>) -> R) -> Option<R> {
+        let response = match self {
+            Self::Active(active) => match &active.walk {
+                Some(walk) => return Some(read(walk.request.view())),
+                None => &active.last,
+            },
+            Self::Answered(answered) => &answered.response,
+        };
+        Message::parse(response, &Limits::unbounded()).ok().map(|message| read(message.view()))
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Active(active) => active.next_timeout(),
+            Self::Answered(answered) => Some(answered.until),
+        }
+    }
+}
+
+impl ActiveServer {
+    pub(super) fn new(walk: Walk) -> Self {
+        let invite = walk.is_invite();
+        let kind = walk.kind();
+        let reliable = walk.back.is_reliable();
+        Self {
+            serial: walk.serial,
+            key: walk.key,
+            machine: ServerMachine::start(kind, walk.arrived, reliable, walk.settings.timing()),
+            back: walk.back,
+            last: Box::default(),
+            acceptance: None,
+            provisionals: None,
+            dialog: walk.dialog,
+            cseq: walk.request.view().cseq_number(),
+            walk: Some(walk),
+            invite,
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let ask = self.walk.as_ref().and_then(|walk| walk.ask).map(|ask| ask.deadline);
+        let copy = self.acceptance.as_ref().map(Acceptance::due);
+        let reliable = self.provisionals.as_ref().and_then(|sent| sent.next_timeout());
+        [self.machine.next(), ask, copy, reliable].into_iter().flatten().min()
+    }
+
+    pub(super) const fn handle(&self, call: u64) -> ServerHandle {
+        ServerHandle::new(call, self.serial)
+    }
+
+    /// Sends the response kept last.
+    pub(super) fn resend(&mut self, cx: &mut CallCx, call: u64) {
+        if !self.last.is_empty() {
+            let bytes = cx.copy(&self.last);
+            self.transmit(cx, call, bytes);
+        }
+    }
+
+    /// Sends a response; that it cannot be sent is told to the application and changes no state (CF-02).
+    pub(super) fn transmit(&mut self, cx: &mut CallCx, call: u64, bytes: Bytes) {
+        let owner = Owner { call, serial: self.serial };
+        if let Err(error) = cx.send(Outbound { target: self.back, bytes, owner, awaits: false }) {
+            self.report(cx, call, error);
+        }
+    }
+
+    fn report(&mut self, cx: &mut CallCx, call: u64, error: IoKind) {
+        if self.machine.transport_error().transport_error() {
+            let end = ServerEnd::Transport(error);
+            cx.events.push_back(Event::ServerEnded { server: self.handle(call), end });
+        }
+    }
+}
+
+impl Call {
+    pub(super) fn active_servers(&mut self) -> impl Iterator<Item = &mut ActiveServer> {
+        self.servers.iter_mut().filter_map(|server| match server {
+            ServerTransaction::Active(active) => Some(&mut **active),
+            ServerTransaction::Answered(_) => None,
+        })
+    }
+}

@@ -1,0 +1,710 @@
+use std::net::IpAddr;
+
+use crate::{
+    call::{
+        Call, CallCx, Draft, Tag,
+        client::{Cancel, ClientTransaction, Invite, Sending, Sent, SentAck},
+        dialogs::{DialogEntry, Duty},
+        request::{Hop, HopHost, Written, check_outgoing, write_hop_by_hop},
+    },
+    decision::{
+        AckMode, Body, ClientEnd, ClientHandle, DialogChange, DialogEnd, DialogError, DialogHandle, Event,
+        ExtraForks, Gone, Outgoing, SendError,
+    },
+    dialog::{Dialog, RouteSet, State},
+    syntax::{HeaderName, HeaderValue, Method, Response, StatusCode, UriBuf, View},
+    transaction::Kind,
+    transport::{DnsError, IoKind, Outbound},
+};
+
+impl Call {
+    /// Sends a request outside of any dialog, with a Call-ID whose hash is this call's (RFC 3261 §8.1).
+    pub(crate) fn request(
+        &mut self,
+        cx: &mut CallCx,
+        outgoing: Outgoing,
+        uri: UriBuf,
+        call_id: &str,
+    ) -> Result<ClientHandle, SendError> {
+        check_outgoing(&outgoing)?;
+        let tag = Tag::from_number(cx.streams.tag.next_u64());
+        let from = outgoing.from.as_ref().unwrap_or(&cx.settings.config.from);
+        let to = outgoing.to.as_ref().unwrap_or(&uri);
+        let draft = Draft {
+            method: outgoing.method,
+            way: RouteSet::preloaded(&outgoing.routes).itinerary(&uri),
+            from: format!("<{from}>;tag={}", tag.as_str()).into(),
+            to: format!("<{to}>").into(),
+            call_id: call_id.into(),
+            cseq: 1,
+            headers: outgoing.headers,
+            body: outgoing.body,
+        };
+        self.start(cx, draft, None, Some((outgoing.ack, outgoing.forks)), false)
+    }
+
+    /// Sends a request in a dialog (RFC 3261 §12.2.1).
+    pub(crate) fn request_in_dialog(
+        &mut self,
+        cx: &mut CallCx,
+        outgoing: Outgoing,
+        serial: u64,
+    ) -> Result<ClientHandle, SendError> {
+        check_outgoing(&outgoing)?;
+        let invite = outgoing.method == Method::Invite;
+        if invite && (self.has_open_client_invite(serial) || self.has_open_server_invite(serial, 0)) {
+            return Err(SendError::InviteUnderWay);
+        }
+        let entry = self.dialog_mut(serial).ok_or(Gone)?;
+        if entry.dialog.state() == State::Ending {
+            return Err(Gone.into());
+        }
+        let cseq = entry.dialog.next_seq();
+        let mut draft = Draft::in_dialog(&entry.dialog, outgoing.method, cseq, outgoing.body);
+        draft.headers = outgoing.headers;
+        self.start(cx, draft, Some(serial), Some((outgoing.ack, outgoing.forks)), false)
+    }
+
+    /// Acknowledges the 2xx of a dialog, on the application's wish.
+    pub(crate) fn ack(
+        &mut self,
+        cx: &mut CallCx,
+        serial: u64,
+        body: Option<Body>,
+    ) -> Result<(), DialogError> {
+        let entry = self.dialog_mut(serial).ok_or(Gone)?;
+        let cseq = entry.to_ack.take().ok_or(DialogError::NothingToAck)?;
+        self.send_ack(cx, serial, cseq, body);
+        Ok(())
+    }
+
+    /// Acknowledges a 2xx that the application has not, so that a BYE may follow.
+    pub(super) fn ack_if_owed(&mut self, cx: &mut CallCx, serial: u64) {
+        let owed = self.dialog_mut(serial).and_then(|entry| entry.to_ack.take());
+        if let Some(cseq) = owed {
+            self.send_ack(cx, serial, cseq, None);
+        }
+    }
+
+    /// Sends the BYE of a dialog.
+    pub(super) fn send_bye(&mut self, cx: &mut CallCx, serial: u64) {
+        let Some(entry) = self.dialog_mut(serial) else { return };
+        let cseq = entry.dialog.next_seq();
+        let draft = Draft::in_dialog(&entry.dialog, Method::Bye, cseq, None);
+        if self.start(cx, draft, Some(serial), None, true).is_err() {
+            self.end_dialog(cx, serial, DialogEnd::Unreachable);
+        }
+    }
+
+    /// Sends a request in a dialog of which the application hears nothing.
+    pub(super) fn send_silently(
+        &mut self,
+        cx: &mut CallCx,
+        serial: u64,
+        method: Method,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        body: Option<Body>,
+    ) {
+        let Some(entry) = self.dialog_mut(serial) else { return };
+        let cseq = entry.dialog.next_seq();
+        let mut draft = Draft::in_dialog(&entry.dialog, method, cseq, body);
+        draft.headers = headers;
+        // The peer repeats what this answers, or gives up by itself.
+        let _unsent = self.start(cx, draft, Some(serial), None, true);
+    }
+
+    /// Cancels an INVITE: at once if it has rung, else as soon as it does (RFC 3261 §9.1).
+    pub(crate) fn cancel_client(&mut self, cx: &mut CallCx, serial: u64) -> Result<(), Gone> {
+        let at = self.client_at(serial).ok_or(Gone)?;
+        let client = &mut self.rest().clients[at];
+        let open = client.is_open();
+        let rang =
+            client.sent().map(|sent| sent.machine.state() == crate::transaction::ClientState::Proceeding);
+        let invite =
+            client.invite.as_mut().filter(|invite| open && invite.cancel == Cancel::No).ok_or(Gone)?;
+        match rang {
+            Some(true) => self.send_cancel(cx, at),
+            Some(false) => invite.cancel = Cancel::Wanted,
+            // Not even sent: nobody has to be told but the application.
+            None => self.end_client(cx, at, ClientEnd::Cancelled),
+        }
+        Ok(())
+    }
+
+    /// Cancels all INVITEs of ours that are open.
+    pub(super) fn cancel_all(&mut self, cx: &mut CallCx) {
+        let serials: Vec<u64> =
+            self.clients().iter().filter(|client| client.invite.is_some()).map(|c| c.serial).collect();
+        for serial in serials {
+            // Those that are not open any more need no CANCEL.
+            let _ended = self.cancel_client(cx, serial);
+        }
+    }
+
+    /// Takes the addresses of a next hop.
+    pub(crate) fn found(&mut self, cx: &mut CallCx, serial: u64, addresses: Result<Vec<IpAddr>, DnsError>) {
+        let Some(at) = self.client_at(serial) else { return };
+        let client = &mut self.rest().clients[at];
+        let Sending::Resolving(waiting) = &client.stage else { return };
+        let (draft, hop) = (**waiting).clone();
+        let settings = client.settings.clone();
+        let end = match addresses {
+            Ok(addresses) => {
+                let reachable = |ip: &&IpAddr| {
+                    cx.transport
+                        .local(hop.proto.unwrap_or(crate::transport::Proto::Udp), (**ip, 0).into())
+                        .is_some()
+                };
+                match addresses.iter().find(reachable) {
+                    Some(ip) => match draft.write(cx, &settings, &hop, *ip) {
+                        Ok(written) => return self.launch(cx, at, written),
+                        Err(_) => ClientEnd::Transport(IoKind::Unreachable),
+                    },
+                    None => ClientEnd::NoAddress,
+                }
+            }
+            Err(DnsError::TimedOut) => ClientEnd::Transport(IoKind::TimedOut),
+            Err(_) => ClientEnd::NoAddress,
+        };
+        self.fail(cx, at, end);
+    }
+
+    /// Takes the news that a request of ours cannot be delivered.
+    pub(crate) fn undeliverable(&mut self, cx: &mut CallCx, serial: u64, error: IoKind) {
+        let Some(at) = self.client_at(serial) else { return };
+        let client = &mut self.rest().clients[at];
+        let Some(sent) = client.sent_mut() else { return };
+        let open = matches!(
+            sent.machine.state(),
+            crate::transaction::ClientState::Calling
+                | crate::transaction::ClientState::Trying
+                | crate::transaction::ClientState::Proceeding
+        );
+        let actions = sent.machine.transport_error();
+        if open && actions.terminated() {
+            self.fail(cx, at, ClientEnd::Transport(error));
+        } else if actions.terminated() {
+            self.rest().clients.swap_remove(at);
+        }
+    }
+
+    /// Takes a response, if it is one to a request of this call.
+    pub(crate) fn respond(
+        &mut self,
+        cx: &mut CallCx,
+        response: View<'_>,
+        owned: impl FnOnce() -> Option<Response>,
+    ) -> bool {
+        let Some(at) = self.clients().iter().position(|client| client.matches(response)) else {
+            return false;
+        };
+        let Some(status) = response.status() else { return false };
+        let hash = self.hash;
+        let client = &mut self.rest().clients[at];
+        let settings = client.settings.clone();
+        let owner = client.owner(hash);
+        let Some(sent) = client.sent_mut() else { return false };
+        let actions = sent.machine.response(cx.now, status.as_u16(), settings.timing());
+        if status.is_final() {
+            cx.transport.release(&sent.target, owner);
+        }
+        let serial = owner.serial;
+        if actions.ack() {
+            self.ack_refusal(cx, at, response);
+        }
+        if actions.pass()
+            && let Some(response) = owned()
+        {
+            match self.rest().clients[at].method {
+                Method::Invite => self.invite_response(cx, at, status, response),
+                _ => self.other_response(cx, at, status, response),
+            }
+        }
+        if actions.terminated()
+            && let Some(at) = self.client_at(serial)
+        {
+            self.rest().clients.swap_remove(at);
+        }
+        true
+    }
+
+    /// Fires the timer of a client transaction that is due; tells whether there was one.
+    pub(super) fn expire_client(&mut self, cx: &mut CallCx) -> bool {
+        let due = |client: &ClientTransaction| client.next_timeout().is_some_and(|at| at <= cx.now);
+        let Some(at) = self.clients().iter().position(due) else { return false };
+        let hash = self.hash;
+        let client = &mut self.rest().clients[at];
+        if client.patience().is_some_and(|until| until <= cx.now) {
+            match client.invite.as_ref().map(|invite| invite.cancel) {
+                // CN-04: a cancelled INVITE that never ends is ended.
+                Some(Cancel::Sent(_)) => self.fail(cx, at, ClientEnd::Cancelled),
+                _ => {
+                    let serial = client.serial;
+                    let _ended = self.cancel_client(cx, serial);
+                }
+            }
+            return true;
+        }
+        let (settings, owner) = (client.settings.clone(), client.owner(hash));
+        let Some(sent) = client.sent_mut() else { return true };
+        let Some((_, actions)) = sent.machine.expire(cx.now, settings.timing()) else { return true };
+        if actions.send() {
+            let bytes = cx.copy(&sent.request);
+            let target = sent.target;
+            if let Err(error) = cx.send(Outbound { target, bytes, owner, awaits: true }) {
+                self.undeliverable(cx, owner.serial, error);
+                return true;
+            }
+        }
+        if actions.timeout() {
+            self.fail(cx, at, ClientEnd::Timeout);
+        } else if actions.terminated() {
+            self.forget(cx, at);
+        }
+        true
+    }
+
+    /// Drops all client transactions, telling so.
+    pub(super) fn drop_clients(&mut self, cx: &mut CallCx) {
+        while !self.clients().is_empty() {
+            let last = self.clients().len() - 1;
+            if self.clients()[last].is_open() {
+                self.end_client(cx, last, ClientEnd::Cancelled);
+            } else {
+                self.rest().clients.pop();
+            }
+        }
+    }
+
+    pub(super) fn has_open_client_invite(&self, dialog: u64) -> bool {
+        let unacked =
+            self.dialogs().iter().any(|entry| entry.dialog.serial == dialog && entry.to_ack.is_some());
+        unacked
+            || self
+                .clients()
+                .iter()
+                .any(|c| c.dialog == Some(dialog) && c.method == Method::Invite && c.is_open())
+    }
+
+    /// Starts a request: sends it if its next hop is an address, looks the address up otherwise.
+    fn start(
+        &mut self,
+        cx: &mut CallCx,
+        draft: Draft,
+        dialog: Option<u64>,
+        policy: Option<(AckMode, ExtraForks)>,
+        silent: bool,
+    ) -> Result<ClientHandle, SendError> {
+        let settings = cx.settings.clone();
+        if self.transactions() >= settings.limits().transactions_per_call {
+            return Err(SendError::Limit("transactions_per_call"));
+        }
+        let hop = Hop::of(draft.way.next_hop.as_uri())?;
+        let written = match &hop.host {
+            HopHost::Addr(ip) => Some(draft.write(cx, &settings, &hop, *ip)?),
+            HopHost::Name(_) => None,
+        };
+        let serial = cx.serial();
+        if let (None, HopHost::Name(name)) = (&written, &hop.host) {
+            self.look_up(cx, serial, name, &hop)?;
+        }
+        let method = draft.method.clone();
+        let invite = (method == Method::Invite).then(|| {
+            let (ack, forks) = policy.unwrap_or_default();
+            Box::new(Invite {
+                ack,
+                forks,
+                offered: draft.body.is_some(),
+                cancel: Cancel::No,
+                rings_until: cx.now + settings.config.ringing,
+                accepted: None,
+                acks: Vec::new(),
+            })
+        });
+        let cseq = draft.cseq;
+        let stage = Sending::Resolving(Box::new((draft, hop)));
+        self.rest().clients.push(ClientTransaction {
+            serial,
+            method,
+            cseq,
+            dialog,
+            stage,
+            invite,
+            silent,
+            settings,
+        });
+        if let Some(written) = written {
+            let at = self.clients().len() - 1;
+            self.launch(cx, at, written);
+        }
+        Ok(ClientHandle::new(self.hash, serial))
+    }
+
+    fn look_up(
+        &self,
+        cx: &mut CallCx,
+        serial: u64,
+        name: &crate::transport::DnsName,
+        hop: &Hop,
+    ) -> Result<(), SendError> {
+        let proto = hop.proto.unwrap_or(crate::transport::Proto::Udp);
+        let owner = crate::transport::Owner { call: self.hash, serial };
+        let settings = cx.settings.clone();
+        let asked = cx.transport.look_up(cx.now, settings.limits(), name, proto, owner, &mut cx.outputs);
+        if asked { Ok(()) } else { Err(SendError::NoSocket(proto)) }
+    }
+
+    /// Sends what is written: an ACK once, anything else through its machine.
+    fn launch(&mut self, cx: &mut CallCx, at: usize, written: Written) {
+        let hash = self.hash;
+        let client = &mut self.rest().clients[at];
+        if client.method == Method::Ack {
+            let ack = self.rest().clients.swap_remove(at);
+            self.launch_ack(cx, &ack, written);
+            return;
+        }
+        let kind = if client.invite.is_some() { Kind::Invite } else { Kind::NonInvite };
+        let (owner, settings) = (client.owner(hash), client.settings.clone());
+        let (sent, result) = Sent::start(cx, owner, &settings, kind, written);
+        client.stage = Sending::Sent(Box::new(sent));
+        if let Err(error) = result {
+            self.undeliverable(cx, owner.serial, error);
+        }
+    }
+
+    /// Sends the ACK for a 2xx and keeps it with its INVITE, which stays in Accepted (RFC 3261 §13.2.2.4, RFC 6026).
+    fn launch_ack(&mut self, cx: &mut CallCx, ack: &ClientTransaction, written: Written) {
+        let hash = self.hash;
+        let bytes: Box<[u8]> = written.bytes.as_ref().into();
+        let owner = ack.owner(hash);
+        // A lost ACK is asked for again by a copy of the 2xx.
+        let _lost = cx.send(Outbound { target: written.target, bytes: written.bytes, owner, awaits: false });
+        let to_tag =
+            ack.dialog.and_then(|serial| self.dialog(serial)).map(|dialog| dialog.remote_tag().into());
+        let Some(to_tag) = to_tag else { return };
+        let is_its_invite = |client: &&mut ClientTransaction| {
+            client.method == Method::Invite && client.cseq == ack.cseq && client.invite.is_some()
+        };
+        if let Some(invite) =
+            self.rest().clients.iter_mut().find(is_its_invite).and_then(|c| c.invite.as_mut())
+        {
+            invite.acks.push(SentAck { to_tag, bytes, target: written.target });
+        }
+    }
+
+    fn send_ack(&mut self, cx: &mut CallCx, serial: u64, cseq: u32, body: Option<Body>) {
+        let Some(dialog) = self.dialog(serial) else { return };
+        let mut draft = Draft::in_dialog(dialog, Method::Ack, cseq, body);
+        draft.headers = self.credentials(cseq);
+        // Without a way to the peer its copies of the 2xx end by themselves, and then the dialog does.
+        let _unsent = self.start(cx, draft, Some(serial), None, true);
+    }
+
+    /// Returns the credentials of an INVITE, which its ACK repeats (RFC 3261 §13.2.2.4).
+    fn credentials(&self, cseq: u32) -> Vec<(HeaderName, HeaderValue)> {
+        let invite = self.clients().iter().find(|c| c.method == Method::Invite && c.cseq == cseq);
+        let read = |view: View<'_>| {
+            let names = [HeaderName::AUTHORIZATION, HeaderName::PROXY_AUTHORIZATION];
+            let fields = names
+                .into_iter()
+                .flat_map(|name| view.headers(name.id()).map(move |value| (name.clone(), value)));
+            fields.filter_map(|(name, value)| Some((name, value.try_into().ok()?))).collect()
+        };
+        invite.and_then(ClientTransaction::sent).and_then(|sent| sent.with_request(read)).unwrap_or_default()
+    }
+
+    /// Sends the ACK for a refusal, the same bytes for each copy of it (RFC 3261 §17.1.1.3).
+    fn ack_refusal(&mut self, cx: &mut CallCx, at: usize, response: View<'_>) {
+        let hash = self.hash;
+        let client = &mut self.rest().clients[at];
+        let owner = client.owner(hash);
+        let to_tag = response.to_tag().unwrap_or_default();
+        let Some(target) = client.sent().map(|sent| sent.target) else { return };
+        let known =
+            client.invite.as_ref().and_then(|invite| invite.acks.iter().find(|ack| &*ack.to_tag == to_tag));
+        let bytes = match known {
+            Some(ack) => cx.copy(&ack.bytes),
+            None => {
+                let write = |invite: View<'_>| write_hop_by_hop(cx, &Method::Ack, invite, Some(response));
+                let Some(bytes) = client.sent().and_then(|sent| sent.with_request(write)) else { return };
+                // One tag a refusal; a peer that makes up more gets each of them acknowledged, and no memory.
+                if let Some(invite) = client.invite.as_mut().filter(|invite| invite.acks.is_empty()) {
+                    invite.acks.push(SentAck { to_tag: to_tag.into(), bytes: bytes.as_ref().into(), target });
+                }
+                bytes
+            }
+        };
+        let _lost = cx.send(Outbound { target, bytes, owner, awaits: false });
+    }
+
+    fn send_cancel(&mut self, cx: &mut CallCx, at: usize) {
+        let now = cx.now;
+        let client = &mut self.rest().clients[at];
+        let settings = client.settings.clone();
+        let Some(invite) = &mut client.invite else { return };
+        invite.cancel = Cancel::Sent(now + settings.timing().t1_64());
+        let (cseq, dialog) = (client.cseq, client.dialog);
+        let Some(sent) = client.sent() else { return };
+        let Some(bytes) = sent.with_request(|invite| write_hop_by_hop(cx, &Method::Cancel, invite, None))
+        else {
+            return;
+        };
+        let written = Written {
+            bytes,
+            branch: sent.branch.clone(),
+            sent_by: sent.sent_by.clone(),
+            target: sent.target,
+        };
+        let serial = cx.serial();
+        let owner = crate::transport::Owner { call: self.hash, serial };
+        let (sent, result) = Sent::start(cx, owner, &settings, Kind::NonInvite, written);
+        let stage = Sending::Sent(Box::new(sent));
+        let method = Method::Cancel;
+        self.rest().clients.push(ClientTransaction {
+            serial,
+            method,
+            cseq,
+            dialog,
+            stage,
+            invite: None,
+            silent: true,
+            settings,
+        });
+        if let Err(error) = result {
+            self.undeliverable(cx, serial, error);
+        }
+    }
+
+    fn invite_response(&mut self, cx: &mut CallCx, at: usize, status: StatusCode, response: Response) {
+        if status.is_success() {
+            return self.accepted(cx, at, response);
+        }
+        if status.is_provisional() {
+            let dialog = self.early_dialog(cx, at, response.view());
+            let offered = self.clients()[at].invite.as_ref().is_some_and(|invite| invite.offered);
+            if self.receive_reliable(cx, dialog, offered, response.view()) {
+                self.tell_response(
+                    cx,
+                    at,
+                    response,
+                    dialog.map(|serial| DialogHandle::new(self.hash, serial)),
+                );
+            }
+            let client = &self.rest().clients[at];
+            if client.invite.as_ref().is_some_and(|invite| invite.cancel == Cancel::Wanted) {
+                self.send_cancel(cx, at);
+            }
+            return;
+        }
+        let client = &self.rest().clients[at];
+        let (serial, dialog) = (client.serial, client.dialog);
+        let cancelled = client.invite.as_ref().is_some_and(|invite| invite.cancel != Cancel::No);
+        self.tell_response(cx, at, response, dialog.map(|serial| DialogHandle::new(self.hash, serial)));
+        let end = if cancelled { DialogEnd::Cancelled } else { DialogEnd::Refused(status) };
+        self.end_early(cx, serial, end);
+        self.tell_end(cx, serial, ClientEnd::Final(status));
+        self.judge_dialog(cx, dialog, status);
+    }
+
+    /// Takes a 2xx to an INVITE (RFC 3261 §13.2.2.4).
+    fn accepted(&mut self, cx: &mut CallCx, at: usize, response: Response) {
+        let hash = self.hash;
+        let view = response.view();
+        let to_tag = view.to_tag().unwrap_or_default();
+        let client = &self.rest().clients[at];
+        let Some(invite) = &client.invite else { return };
+        if let Some(ack) = invite.acks.iter().find(|ack| &*ack.to_tag == to_tag) {
+            let (target, owner) = (ack.target, client.owner(hash));
+            let bytes = cx.copy(&ack.bytes);
+            let _lost = cx.send(Outbound { target, bytes, owner, awaits: false });
+            return;
+        }
+        let (serial, cseq, reinvite) = (client.serial, client.cseq, client.dialog);
+        let cancelled = invite.cancel != Cancel::No;
+        let auto = invite.ack == AckMode::Auto && invite.offered;
+        let first = invite.accepted;
+        let one_too_many = first.is_some() && invite.forks == ExtraForks::End;
+        let Some(dialog) = self.confirm_dialog(cx, at, view) else { return };
+        if first == Some(dialog) {
+            // A copy of the 2xx; its ACK is still the application's to send.
+            return;
+        }
+        if let Some(invite) = self.rest().clients[at].invite.as_mut().filter(|_| first.is_none()) {
+            invite.accepted = Some(dialog);
+        }
+        if let Some(entry) = self.dialog_mut(dialog) {
+            if entry.to_ack == Some(cseq) {
+                return;
+            }
+            entry.to_ack = Some(cseq);
+        }
+        if reinvite.is_none() && (cancelled || one_too_many) {
+            let end = if one_too_many { DialogEnd::Fork } else { DialogEnd::Cancelled };
+            if first.is_none() {
+                self.tell_end(cx, serial, ClientEnd::Cancelled);
+            }
+            self.ack_if_owed(cx, dialog);
+            self.hang_up(cx, dialog, end);
+            return;
+        }
+        let Some(at) = self.client_at(serial) else { return };
+        self.tell_response(cx, at, response, Some(DialogHandle::new(hash, dialog)));
+        if first.is_none() {
+            self.tell_end(cx, serial, ClientEnd::Final(StatusCode::OK));
+        }
+        if auto {
+            self.ack_if_owed(cx, dialog);
+        }
+    }
+
+    /// Finds or makes the early dialog of a provisional response (RFC 3261 §12.1).
+    fn early_dialog(&mut self, cx: &mut CallCx, at: usize, view: View<'_>) -> Option<u64> {
+        if let Some(serial) = self.dialog_of_response(view) {
+            return Some(serial);
+        }
+        let above_100 = view.status().is_some_and(|status| status != StatusCode::TRYING);
+        if view.to_tag().is_none() || !above_100 {
+            return None;
+        }
+        self.new_dialog(cx, at, view)
+    }
+
+    /// Finds or makes the dialog of a 2xx, and confirms it.
+    fn confirm_dialog(&mut self, cx: &mut CallCx, at: usize, view: View<'_>) -> Option<u64> {
+        let reinvite = self.rest().clients[at].dialog;
+        let serial = match reinvite.or_else(|| self.dialog_of_response(view)) {
+            Some(serial) => serial,
+            None => self.new_dialog(cx, at, view)?,
+        };
+        let entry = self.dialog_mut(serial)?;
+        let refreshed = entry.dialog.refresh_target(view);
+        if entry.dialog.confirm_from(view) {
+            self.tell_dialog(cx, serial, DialogChange::Confirmed);
+        } else if refreshed {
+            self.tell_dialog(cx, serial, DialogChange::TargetRefreshed);
+        }
+        Some(serial)
+    }
+
+    fn new_dialog(&mut self, cx: &mut CallCx, at: usize, view: View<'_>) -> Option<u64> {
+        if self.dialogs().len() >= cx.settings.limits().dialogs_per_call {
+            return None;
+        }
+        let client = &self.rest().clients[at];
+        let owner = client.serial;
+        let serial = cx.serial();
+        let entry = DialogEntry::of_client(cx, serial, owner, view)?;
+        self.rest().dialogs.push(entry);
+        self.tell_dialog(cx, serial, DialogChange::Started);
+        Some(serial)
+    }
+
+    fn other_response(&mut self, cx: &mut CallCx, at: usize, status: StatusCode, response: Response) {
+        let client = &self.rest().clients[at];
+        let (serial, dialog, method) = (client.serial, client.dialog, client.method.clone());
+        self.tell_response(cx, at, response, dialog.map(|serial| DialogHandle::new(self.hash, serial)));
+        if !status.is_final() {
+            return;
+        }
+        self.tell_end(cx, serial, ClientEnd::Final(status));
+        match method {
+            Method::Bye => self.bye_done(cx, dialog),
+            Method::Cancel => {}
+            _ => self.judge_dialog(cx, dialog, status),
+        }
+    }
+
+    /// A request has failed: the application is told, and a dialog whose peer is silent ends (RFC 3261 §12.2.1.2).
+    fn fail(&mut self, cx: &mut CallCx, at: usize, end: ClientEnd) {
+        let client = &self.rest().clients[at];
+        let (serial, dialog, method) = (client.serial, client.dialog, client.method.clone());
+        self.end_client(cx, at, end);
+        match method {
+            Method::Bye => self.bye_done(cx, dialog),
+            Method::Cancel | Method::Ack => {}
+            _ => {
+                let why =
+                    if end == ClientEnd::Cancelled { DialogEnd::Cancelled } else { DialogEnd::Unreachable };
+                self.end_early(cx, serial, why);
+                if let Some(dialog) = dialog {
+                    self.ack_if_owed(cx, dialog);
+                    self.hang_up(cx, dialog, DialogEnd::Unreachable);
+                }
+            }
+        }
+    }
+
+    /// The BYE has its answer, or never gets one: the dialog is over either way (RFC 3261 §15.1.1).
+    fn bye_done(&mut self, cx: &mut CallCx, dialog: Option<u64>) {
+        let Some(serial) = dialog else { return };
+        let end = match self.dialog_mut(serial).map(|entry| entry.duty) {
+            Some(Duty::ByeSent(end)) => end,
+            _ => DialogEnd::LocalBye,
+        };
+        self.end_dialog(cx, serial, end);
+    }
+
+    /// Ends the session when the peer says that it knows nothing of it (RFC 3261 §12.2.1.2).
+    fn judge_dialog(&mut self, cx: &mut CallCx, dialog: Option<u64>, status: StatusCode) {
+        let gone =
+            matches!(status, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT);
+        if let Some(serial) = dialog.filter(|_| gone) {
+            self.ack_if_owed(cx, serial);
+            self.hang_up(cx, serial, DialogEnd::Refused(status));
+        }
+    }
+
+    /// Forgets a transaction that has run its course; early dialogs that no 2xx confirmed go with it (UA-06).
+    fn forget(&mut self, cx: &mut CallCx, at: usize) {
+        let client = self.rest().clients.swap_remove(at);
+        if client.invite.is_some() {
+            self.end_early(cx, client.serial, DialogEnd::Fork);
+        }
+    }
+
+    /// Forgets a transaction that has failed, and tells so.
+    fn end_client(&mut self, cx: &mut CallCx, at: usize, end: ClientEnd) {
+        let hash = self.hash;
+        let client = &self.rest().clients[at];
+        let owner = client.owner(hash);
+        if let Some(sent) = client.sent() {
+            cx.transport.release(&sent.target, owner);
+        }
+        self.tell_end(cx, owner.serial, end);
+        self.rest().clients.swap_remove(at);
+    }
+
+    fn tell_response(&self, cx: &mut CallCx, at: usize, response: Response, dialog: Option<DialogHandle>) {
+        let client = &self.clients()[at];
+        if !client.silent {
+            cx.events.push_back(Event::Response { client: client.handle(self.hash), response, dialog });
+        }
+    }
+
+    fn tell_end(&self, cx: &mut CallCx, serial: u64, end: ClientEnd) {
+        let silent = self.clients().iter().any(|client| client.serial == serial && client.silent);
+        if !silent {
+            cx.events.push_back(Event::ClientEnded { client: ClientHandle::new(self.hash, serial), end });
+        }
+    }
+
+    fn client_at(&self, serial: u64) -> Option<usize> {
+        self.clients().iter().position(|client| client.serial == serial)
+    }
+}
+
+impl Draft {
+    /// Drafts a request in a dialog: the one place where such a request is made (RFC 3261 §12.2.1.1).
+    fn in_dialog(dialog: &Dialog, method: Method, cseq: u32, body: Option<Body>) -> Self {
+        Self {
+            method,
+            way: dialog.routes().itinerary(dialog.remote_target()),
+            from: dialog.local().into(),
+            to: dialog.remote().into(),
+            call_id: dialog.call_id().into(),
+            cseq,
+            headers: Vec::new(),
+            body,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+use std::{fmt::Write as _, time::Duration};
+
+use thiserror::Error;
+
+use crate::{
+    base::Limits,
+    syntax::{HeaderValue, Host, Method, StatusCode, Uri, UriBuf},
+    transaction::Timing,
+};
+
+/// How an endpoint behaves. What has begun keeps the configuration it began with.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Config {
+    /// The name or address that Via and Contact show; else it is the address of the socket used.
+    ///
+    /// A socket bound to all addresses cannot send requests without it.
+    pub host: Option<HeaderValue>,
+    /// The user part of Contact.
+    pub user: Option<HeaderValue>,
+    /// The URI of From where a request names none.
+    pub from: UriBuf,
+    /// The methods that are served; others get 405, or 501 if unknown (RFC 3261 §8.2.1).
+    pub allow: Vec<Method>,
+    /// The extensions that are understood; a request that requires another gets 420 (RFC 3261 §8.2.2.3).
+    pub supported: Vec<HeaderValue>,
+    /// The bodies that are understood, as Accept shows them.
+    pub accept: HeaderValue,
+    /// The product, shown as Server in responses and as User-Agent in requests.
+    pub product: Option<HeaderValue>,
+    /// Whether each UDP socket gets a TCP listener on the same port (RFC 3261 §18.2.1).
+    pub tcp_beside_udp: bool,
+    /// The transactions' timers (RFC 3261 §17).
+    pub timing: Timing,
+    /// How long an INVITE that was sent may ring before it is cancelled.
+    pub ringing: Duration,
+    /// How long a dialog may live.
+    pub dialog: Duration,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        use Method as M;
+        Self {
+            host: None,
+            user: None,
+            from: UriBuf::from(
+                Uri::parse("sip:anonymous@anonymous.invalid").expect("a constant that the tests parse"),
+            ),
+            allow: vec![M::Invite, M::Ack, M::Cancel, M::Bye, M::Options, M::Info, M::Message, M::Prack],
+            supported: vec![HeaderValue::from_static("100rel")],
+            accept: HeaderValue::from_static("application/sdp"),
+            product: None,
+            tcp_beside_udp: true,
+            timing: Timing::default(),
+            ringing: Duration::from_secs(180),
+            dialog: Duration::from_secs(12 * 3600),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A configuration that an endpoint cannot work with.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The host is neither a name nor an address.
+    #[error("`host` is neither a domain name nor an address: {0:?}")]
+    Host(String),
+    /// The user cannot stand in a URI.
+    #[error("`user` cannot stand in a URI: {0:?}")]
+    User(String),
+    /// A timer or lifetime lies outside of its bounds.
+    #[error("`{name}` is out of range: {range}")]
+    Range {
+        /// The field.
+        name: &'static str,
+        /// What is allowed.
+        range: &'static str,
+    },
+    /// INVITE is allowed without ACK, CANCEL or BYE, or ACK is missing.
+    #[error("`allow` has INVITE, so it needs ACK, CANCEL and BYE too")]
+    Allow,
+}
+
+/// A validated configuration with the texts that many messages repeat.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    pub(crate) allow: Box<str>,
+    pub(crate) supported: Box<str>,
+}
+
+impl Settings {
+    pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
+        if let Some(host) = &config.host {
+            Host::parse(host.as_str()).map_err(|_| ConfigError::Host(host.as_str().into()))?;
+        }
+        if let Some(user) = &config.user {
+            let uri = format!("sip:{user}@localhost");
+            let same = Uri::parse(&uri).is_ok_and(|uri| uri.user() == Some(user.as_str()));
+            if !same {
+                return Err(ConfigError::User(user.as_str().into()));
+            }
+        }
+        check_ranges(&config)?;
+        let has = |method| config.allow.contains(&method);
+        if has(Method::Invite) && !(has(Method::Ack) && has(Method::Cancel) && has(Method::Bye)) {
+            return Err(ConfigError::Allow);
+        }
+        let allow = join(&config.allow);
+        let supported = join(&config.supported);
+        Ok(Self { allow, supported, config })
+    }
+
+    pub(crate) fn supports(&self, tag: &str) -> bool {
+        self.config.supported.iter().any(|own| own.as_str().eq_ignore_ascii_case(tag))
+    }
+
+    pub(crate) const fn timing(&self) -> &Timing {
+        &self.config.timing
+    }
+
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+
+    /// Returns how long the application may take to answer a request, and what happens then.
+    pub(crate) fn answer_within(&self, invite: bool) -> (Duration, StatusCode) {
+        if invite {
+            (self.config.limits.invite_answer, StatusCode::REQUEST_TIMEOUT)
+        } else {
+            // RFC 4320 §4.2: never 408, and before the client's Timer F.
+            (self.config.limits.answer, StatusCode::SERVER_INTERNAL_ERROR)
+        }
+    }
+}
+
+fn check_ranges(config: &Config) -> Result<(), ConfigError> {
+    let limits = &config.limits;
+    let timer_f = config.timing.t1 * 64;
+    let checks = [
+        (
+            config.timing.clone().validated().is_ok(),
+            "timing",
+            "T1 10 to 2500 ms, T2 100 to 16000 ms, T4 100 to 25000 ms, D from 32 s",
+        ),
+        ((512..=65_535).contains(&limits.head), "limits.head", "512 to 65535"),
+        (limits.headers >= 8, "limits.headers", "from 8"),
+        (limits.header_value >= 64, "limits.header_value", "from 64"),
+        (limits.expiries_per_input > 0, "limits.expiries_per_input", "from 1"),
+        (limits.events_per_input > 0, "limits.events_per_input", "from 1"),
+        (limits.answer < timer_f, "limits.answer", "below 64 times T1"),
+        (!limits.answer.is_zero(), "limits.answer", "above zero"),
+        (!limits.invite_answer.is_zero(), "limits.invite_answer", "above zero"),
+        (config.ringing >= Duration::from_secs(1), "ringing", "from 1 s"),
+        (config.dialog >= Duration::from_secs(5), "dialog", "from 5 s"),
+    ];
+    match checks.into_iter().find(|(ok, ..)| !ok) {
+        Some((_, name, range)) => Err(ConfigError::Range { name, range }),
+        None => Ok(()),
+    }
+}
+
+fn join(items: &[impl std::fmt::Display]) -> Box<str> {
+    let mut text = String::new();
+    for item in items {
+        let comma = if text.is_empty() { "" } else { ", " };
+        write!(text, "{comma}{item}").expect("a String takes everything");
+    }
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_is_valid() {
+        let settings = Settings::new(Config::default()).expect("the defaults");
+        assert_eq!(&*settings.allow, "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, PRACK");
+        assert_eq!(&*settings.supported, "100rel");
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let with = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            Settings::new(config).err().map(|error| error.to_string())
+        };
+        let message = with(|c| c.limits.head = 65_536).expect("one over");
+        assert_eq!(message, "`limits.head` is out of range: 512 to 65535");
+        assert!(with(|c| c.limits.head = 65_535).is_none());
+        assert!(with(|c| c.limits.answer = Duration::from_secs(32)).is_some());
+        assert!(with(|c| c.allow = vec![Method::Invite]).is_some());
+        assert!(with(|c| c.user = HeaderValue::try_from("a@b").ok()).is_some());
+        assert!(with(|c| c.host = HeaderValue::try_from("no host").ok()).is_some());
+        assert!(with(|c| c.host = HeaderValue::try_from("2001:db8::1").ok()).is_some(), "needs brackets");
+    }
+}

@@ -1,0 +1,275 @@
+use std::net::SocketAddr;
+
+use crate::{
+    call::{Rendered, Stage, Tag, Walk, ask_routing, render, reply_to},
+    decision::{Event, Reply},
+    endpoint::{Endpoint, Life},
+    syntax::{HeaderName, HeaderValue, Message, Method, Refused, StatusCode, Via, ViaStamp, View},
+    transaction::server_key,
+    transport::{
+        CloseHow, ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Owner, ResponseTarget, Target,
+        connection_target, response_target, stamp,
+    },
+};
+
+/// How long a client that was shed shall wait.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("10");
+
+impl Endpoint {
+    pub(super) fn dispatch(&mut self, input: Input<'_>) {
+        let now = self.cx.now;
+        let settings = self.cx.settings.clone();
+        let limits = settings.limits();
+        match input {
+            Input::Timeout | Input::Wall(_) => {}
+            Input::Datagram { socket, local, remote, payload } => {
+                self.message(Flow::Datagram { socket, local, remote }, payload);
+            }
+            Input::Received { conn, data } => self.stream(conn, data),
+            Input::Bound { socket, result } => {
+                if let Some(proto) = self.cx.transport.bound(socket, result, &mut self.cx.outputs) {
+                    self.cx.events.push_back(Event::Bound { socket, proto, result });
+                }
+            }
+            Input::Accepted { conn, local, remote, .. } => {
+                if !self.cx.transport.accepted(now, limits, conn, (local, remote), &mut self.cx.outputs) {
+                    self.stats.refused_connections += 1;
+                }
+            }
+            Input::Connected { conn, local, .. } => {
+                self.cx.transport.connected(now, limits, conn, local, &mut self.cx.outputs);
+            }
+            Input::Drained { conn, bytes } => self.cx.transport.drained(conn, bytes),
+            Input::Closed { conn, error } => self.cx.transport.closed(conn, error.unwrap_or(IoKind::Reset)),
+            Input::Resolved { query, result } => self.cx.transport.resolved(query, result),
+            Input::Unreachable { .. } => self.stats.undelivered += 1,
+        }
+    }
+
+    /// Cuts a stream into messages.
+    fn stream(&mut self, conn: ConnId, mut data: &[u8]) {
+        let settings = self.cx.settings.clone();
+        let limits = settings.limits();
+        let Some((mut framer, flow)) = self.cx.transport.lend_framer(conn) else { return };
+        loop {
+            match framer.next(&mut data, limits) {
+                Frame::Message(bytes) => {
+                    self.cx.transport.message_done(conn);
+                    self.message(flow, bytes);
+                }
+                Frame::Ping => self.cx.transport.pong(self.cx.now, limits, conn, &mut self.cx.outputs),
+                Frame::Incomplete => break,
+                Frame::Broken { error, head } => {
+                    self.broken_frame(flow, conn, error, head);
+                    break;
+                }
+            }
+        }
+        self.cx.transport.return_framer(self.cx.now, limits, conn, framer);
+    }
+
+    /// Where messages begin and end cannot be told any more: says so if there is a request to answer, and hangs up.
+    fn broken_frame(&mut self, flow: Flow, conn: ConnId, error: FrameError, head: &[u8]) {
+        let settings = self.cx.settings.clone();
+        self.stats.unreadable += 1;
+        if let Ok(message) = Message::split(head, settings.limits()) {
+            let reason = HeaderValue::try_from(error.to_string()).ok();
+            self.refuse(flow, message.view(), error.status(), reason);
+        }
+        self.cx.transport.hang_up(conn, CloseHow::Flush, IoKind::Reset, &mut self.cx.outputs);
+    }
+
+    fn message(&mut self, flow: Flow, bytes: &[u8]) {
+        // What came before may be what this is a copy of.
+        self.settle();
+        if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            // A keep-alive of RFC 3261 §7.5 and RFC 5626 §3.5.1, or nothing.
+            return;
+        }
+        let settings = self.cx.settings.clone();
+        match Message::parse(bytes, settings.limits()) {
+            Ok(message) => {
+                self.stats.messages += 1;
+                if message.view().is_request() {
+                    self.request(flow, &message);
+                } else {
+                    self.response(&message);
+                }
+            }
+            Err(Refused { error, message }) => {
+                self.stats.unreadable += 1;
+                if let Some(message) = message {
+                    let reason = HeaderValue::try_from(error.reason().to_string()).ok();
+                    self.refuse(flow, message.view(), error.status(), reason);
+                }
+            }
+        }
+    }
+
+    /// Answers a request that cannot be read whole, as far as its Via can be.
+    fn refuse(&mut self, flow: Flow, request: View<'_>, status: StatusCode, reason: Option<HeaderValue>) {
+        if !request.is_request() || request.is(&Method::Ack) {
+            return;
+        }
+        let Some(via) = request.vias().next() else { return };
+        let mut reply = Reply::status(status);
+        reply.reason = reason;
+        let stamp = stamp(via, flow.remote());
+        let tag = Tag::of_request(&self.cx.key, request);
+        let settings = self.cx.settings.clone();
+        let rendered =
+            Rendered { request, flow: &flow, stamp: &stamp, tag: &tag, settings: &settings, rseq: None };
+        let bytes = reply_to(&mut self.cx, rendered, &reply);
+        self.send_back(back(flow, via, stamp), bytes);
+    }
+
+    fn request(&mut self, flow: Flow, message: &Message<'_>) {
+        let view = message.view();
+        let Some(method) = view.method() else { return };
+        let hash = self.cx.key.hash(view.call_id().as_bytes());
+        let stamp = stamp(view.via(), flow.remote());
+        let back = back(flow, view.via(), stamp);
+        let key = server_key(&self.cx.key, view);
+        if method == Method::Ack {
+            match self.calls.get_mut(hash) {
+                Some(call) => call.acknowledge(&mut self.cx, key, view, || message.to_request()),
+                None => self.stats.stray_acks += 1,
+            }
+            self.touch(hash);
+            return;
+        }
+        if let Some(call) = self.calls.get_mut(hash) {
+            if call.retransmitted(&mut self.cx, key, back, view) {
+                self.stats.retransmissions += 1;
+                self.touch(hash);
+                return;
+            }
+        }
+        let Some(walk) = self.new_walk(flow, (back, stamp), (hash, key), method, message) else { return };
+        if walk.method == Method::Cancel {
+            self.cancel(walk);
+        } else if self.is_full(hash) {
+            self.stats.shed += 1;
+            let reply = Reply::service_unavailable().header(HeaderName::RETRY_AFTER, RETRY_AFTER_S);
+            self.reply_stateless(&walk, &reply);
+        } else {
+            let mut walk = walk;
+            ask_routing(&mut self.cx, &mut walk);
+            self.walks.push(walk);
+        }
+    }
+
+    fn response(&mut self, message: &Message<'_>) {
+        let view = message.view();
+        // RFC 3261 §8.1.3.3: a response with several Via is not for us.
+        let ours = view.vias().count() == 1;
+        let hash = self.cx.key.hash(view.call_id().as_bytes());
+        let taken = match self.calls.get_mut(hash).filter(|_| ours) {
+            Some(call) => call.respond(&mut self.cx, view, || message.to_response()),
+            None => false,
+        };
+        if !taken {
+            self.stats.stray_responses += 1;
+        }
+        self.touch(hash);
+    }
+
+    /// Answers a CANCEL (RFC 3261 §9.2).
+    fn cancel(&mut self, walk: Walk) {
+        let hash = walk.call;
+        let call = self.calls.get_mut(hash);
+        let reply = call.and_then(|call| call.cancel(&mut self.cx, &walk));
+        match reply {
+            Some(reply) => self.calls.get_or_insert(hash).answer_new(&mut self.cx, walk, reply),
+            None => self.reply_stateless(&walk, &Reply::no_dialog()),
+        }
+        self.touch(hash);
+    }
+
+    fn new_walk(
+        &mut self,
+        flow: Flow,
+        (back, stamp): (Target, ViaStamp),
+        (hash, key): (u64, u64),
+        method: Method,
+        message: &Message<'_>,
+    ) -> Option<Walk> {
+        let view = message.view();
+        Some(Walk {
+            serial: self.cx.serial(),
+            call: hash,
+            key,
+            arrived: self.cx.now,
+            method,
+            request: message.to_request()?,
+            flow,
+            back,
+            stamp,
+            tag: Tag::of_request(&self.cx.key, view),
+            stage: Stage::Routing,
+            stateless: false,
+            ask: None,
+            dialog: None,
+            settings: self.cx.settings.clone(),
+        })
+    }
+
+    /// Tells whether a request with this Call-ID would break a limit.
+    fn is_full(&self, hash: u64) -> bool {
+        let limits = self.cx.settings.limits();
+        match self.calls.get(hash) {
+            Some(call) => {
+                call.transactions() >= limits.transactions_per_call || self.cx.questions >= limits.questions
+            }
+            None => {
+                self.calls.len() >= limits.calls
+                    || self.cx.questions >= limits.questions
+                    || self.life != Life::Running
+            }
+        }
+    }
+
+    /// Answers a request of which nothing is kept.
+    pub(super) fn reply_stateless(&mut self, walk: &Walk, reply: &Reply) {
+        let bytes = render(&mut self.cx, walk, reply, None);
+        self.send_back(walk.back, bytes);
+    }
+
+    fn send_back(&mut self, target: Target, bytes: bytes::Bytes) {
+        let owner = Owner { call: 0, serial: 0 };
+        // The peer asks again if this is lost, and gets the same answer.
+        let _lost = self.cx.send(Outbound { target, bytes, owner, awaits: false });
+    }
+
+    /// Ends the walk of a request that no call holds with its final answer.
+    pub(super) fn conclude(&mut self, walk: Walk, reply: Reply) {
+        let reply = if reply.status.is_final() { reply } else { not_final() };
+        let accepts = walk.is_invite() && reply.status.is_success();
+        if walk.stateless && !accepts {
+            self.reply_stateless(&walk, &reply);
+            return;
+        }
+        let hash = walk.call;
+        self.calls.get_or_insert(hash).answer_new(&mut self.cx, walk, reply);
+        self.touch(hash);
+    }
+}
+
+/// Tells where a response goes (RFC 3261 §18.2.2).
+fn back(flow: Flow, via: Via<'_>, stamp: ViaStamp) -> Target {
+    let target = match flow {
+        Flow::Datagram { .. } => response_target(via, stamp),
+        Flow::Stream { .. } => connection_target(via, stamp, flow.proto()),
+    };
+    let fallback: SocketAddr = match target {
+        ResponseTarget::Address(address) => address,
+        // Only a maddr can name a host here; whoever sent the request listens where it came from.
+        ResponseTarget::Locate { .. } => flow.remote(),
+    };
+    Target::Back { flow, fallback }
+}
+
+/// The answer in place of one that is none.
+fn not_final() -> Reply {
+    Reply::internal_error().reason(HeaderValue::from_static("Invalid Service Response"))
+}

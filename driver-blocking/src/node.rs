@@ -1,0 +1,125 @@
+use std::{
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use sansip::{Instant, Machine};
+use thiserror::Error;
+
+use crate::engine::Shared;
+
+/// Starts threads that run `machine` until it stops, every handle is gone, or one asks for the end.
+///
+/// # Errors
+///
+/// If the system has no thread to give.
+pub fn spawn<M: Machine + Send + 'static>(machine: M) -> io::Result<NodeHandle<M>> {
+    let shared = Shared::start(machine)?;
+    Ok(NodeHandle { owner: Arc::new(Owner { shared }) })
+}
+
+/// Reaches a running node from any thread. Cheap to clone; the node ends when the last one is dropped.
+pub struct NodeHandle<M: Machine + Send + 'static> {
+    owner: Arc<Owner<M>>,
+}
+
+impl<M: Machine + Send + 'static> NodeHandle<M> {
+    /// Runs a closure on the machine, at the node's time, and returns its result.
+    ///
+    /// The machine waits while it runs. A panic in the closure is caught: the node goes on, and the caller gets
+    /// [`NodeError::Panicked`]. From inside the machine or of another closure it is [`NodeError::Inside`].
+    pub fn with<R>(&self, f: impl FnOnce(&mut M, Instant) -> R) -> Result<R, NodeError> {
+        if self.owner.shared.is_inside() {
+            return Err(NodeError::Inside);
+        }
+        let guarded = |machine: &mut M, now| catch_unwind(AssertUnwindSafe(|| f(machine, now)));
+        let outcome = self.owner.shared.run(guarded).ok_or(NodeError::Gone)?;
+        outcome.map_err(|_| NodeError::Panicked)
+    }
+
+    /// Ends the node when `grace` has passed, or before if its machine stops by itself; returns when all its threads
+    /// but running name look-ups have ended.
+    ///
+    /// What was sent on connections before is still flushed, for five seconds at most. From inside the machine it
+    /// returns at once.
+    pub fn stop(&self, grace: Duration) {
+        self.owner.shared.stop(grace);
+        if !self.owner.shared.is_inside() {
+            self.owner.shared.await_end();
+        }
+    }
+
+    /// Tells whether the node has ended.
+    pub fn is_gone(&self) -> bool {
+        !self.owner.shared.is_inside() && self.owner.shared.is_gone()
+    }
+
+    /// Returns a handle that does not keep the node alive.
+    pub fn downgrade(&self) -> WeakNodeHandle<M> {
+        WeakNodeHandle { owner: Arc::downgrade(&self.owner) }
+    }
+}
+
+impl<M: Machine + Send + 'static> Clone for NodeHandle<M> {
+    fn clone(&self) -> Self {
+        Self { owner: Arc::clone(&self.owner) }
+    }
+}
+
+impl<M: Machine + Send + 'static> fmt::Debug for NodeHandle<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeHandle")
+    }
+}
+
+/// A handle that does not keep its node alive.
+pub struct WeakNodeHandle<M: Machine + Send + 'static> {
+    owner: Weak<Owner<M>>,
+}
+
+impl<M: Machine + Send + 'static> WeakNodeHandle<M> {
+    /// Returns a full handle, unless none is left.
+    pub fn upgrade(&self) -> Option<NodeHandle<M>> {
+        self.owner.upgrade().map(|owner| NodeHandle { owner })
+    }
+}
+
+impl<M: Machine + Send + 'static> Clone for WeakNodeHandle<M> {
+    fn clone(&self) -> Self {
+        Self { owner: Weak::clone(&self.owner) }
+    }
+}
+
+impl<M: Machine + Send + 'static> fmt::Debug for WeakNodeHandle<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakNodeHandle")
+    }
+}
+
+/// Why a node did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The node has ended.
+    #[error("the node has ended")]
+    Gone,
+    /// The closure panicked.
+    #[error("the closure panicked")]
+    Panicked,
+    /// The caller is inside of the machine, which would wait for itself.
+    #[error("called from inside of the machine")]
+    Inside,
+}
+
+/// What all handles share, so that the last one ends the node.
+struct Owner<M: Machine + Send + 'static> {
+    shared: Arc<Shared<M>>,
+}
+
+impl<M: Machine + Send + 'static> Drop for Owner<M> {
+    fn drop(&mut self) {
+        self.shared.stop(Duration::ZERO);
+    }
+}

@@ -1,0 +1,4 @@
+//! Machines on real sockets of this host's loopback.
+
+mod loopback;
+mod probe;

@@ -8,8 +8,8 @@ use std::{
 
 use bytes::BytesMut;
 use sansip::{
-    HeaderId, Limits, Message, StatusCode,
-    syntax::{Encoder, ViaStamp},
+    Limits,
+    syntax::{Encoder, HeaderId, Message, StatusCode, ViaStamp},
 };
 
 thread_local! {

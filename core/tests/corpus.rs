@@ -8,8 +8,8 @@ use std::{
 };
 
 use sansip::{
-    HeaderId, Limits, Message, Method, StatusCode, View,
-    syntax::{self, ParseErrorKind as Kind, Scheme},
+    Limits,
+    syntax::{self, HeaderId, Message, Method, ParseErrorKind as Kind, Scheme, StatusCode, View},
 };
 
 fn corpus(part: &str) -> Option<PathBuf> {

@@ -2,8 +2,11 @@
 
 use proptest::{prelude::*, sample::Index};
 use sansip::{
-    HeaderId, Host, Limits, Message, Method, NameAddr, StatusCode, Uri, Via, View,
-    syntax::{self, CSeq, ParseErrorKind as Kind},
+    Limits,
+    syntax::{
+        self, CSeq, HeaderId, Host, Message, Method, NameAddr, ParseErrorKind as Kind, StatusCode, Uri, Via,
+        View,
+    },
 };
 
 const INVITE: &str = "INVITE sip:bob@biloxi.example.com;transport=tcp SIP/2.0\r\n\

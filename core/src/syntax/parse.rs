@@ -33,7 +33,7 @@ pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits, message: &mut Message<'b
     loop {
         if lines.pos == input.len() {
             // The blank line is missing, but all else is there: enough for an answer.
-            message.fault.get_or_insert(failed(Kind::Unfinished, lines.pos));
+            message.fault.get_or_insert_with(|| failed(Kind::Unfinished, lines.pos));
             break;
         }
         let line = lines.next_line().map_err(broken)?;
@@ -42,7 +42,7 @@ pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits, message: &mut Message<'b
         }
         let outcome = field(window, line, message, &mut length, limits);
         if let Err((kind, header)) = outcome {
-            message.fault.get_or_insert(ParseError { kind, offset: base + line.start(), header });
+            message.fault.get_or_insert_with(|| ParseError { kind, offset: base + line.start(), header });
         }
     }
     let (head, rest) = input.split_at_checked(lines.pos).unwrap_or((input, &[]));
@@ -50,7 +50,7 @@ pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits, message: &mut Message<'b
     message.body = rest;
     if let Err(kind) = cut_body(&mut message.body, length, limits) {
         let header = length.map(|_| HeaderId::ContentLength);
-        message.fault.get_or_insert(ParseError { kind, offset: base + lines.pos, header });
+        message.fault.get_or_insert_with(|| ParseError { kind, offset: base + lines.pos, header });
     }
     Ok(())
 }
@@ -268,7 +268,7 @@ pub(crate) fn check(message: &mut Message<'_>) -> Result<(), ParseError> {
     let base = message.base;
     let mut first: Option<ParseError> = None;
     let mut fail = |kind, offset, header| {
-        first.get_or_insert(ParseError { kind, offset: base + offset, header });
+        first.get_or_insert_with(|| ParseError { kind, offset: base + offset, header });
     };
     let mut facts = Facts { line: message.facts.line, ..Facts::default() };
     let mut seen = Seen::default();

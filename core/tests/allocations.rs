@@ -8,8 +8,8 @@ use std::{
 
 use bytes::BytesMut;
 use sansip::{
-    HeaderId, Limits, Message, StatusCode,
-    syntax::{Encoder, ViaStamp},
+    Limits, StatusCode,
+    syntax::{Encoder, HeaderId, Message, ViaStamp},
 };
 
 thread_local! {

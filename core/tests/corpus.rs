@@ -8,8 +8,8 @@ use std::{
 };
 
 use sansip::{
-    HeaderId, Limits, Message, Method, StatusCode, View,
-    syntax::{self, ParseErrorKind as Kind, Scheme},
+    Limits, Method, StatusCode,
+    syntax::{self, HeaderId, Message, ParseErrorKind as Kind, Scheme, View},
 };
 
 fn corpus(part: &str) -> Option<PathBuf> {

@@ -2,8 +2,8 @@
 
 use proptest::{prelude::*, sample::Index};
 use sansip::{
-    HeaderId, Host, Limits, Message, Method, NameAddr, StatusCode, Uri, Via, View,
-    syntax::{self, CSeq, ParseErrorKind as Kind},
+    Limits, Method, StatusCode,
+    syntax::{self, CSeq, HeaderId, Host, Message, NameAddr, ParseErrorKind as Kind, Uri, Via, View},
 };
 
 const INVITE: &str = "INVITE sip:bob@biloxi.example.com;transport=tcp SIP/2.0\r\n\

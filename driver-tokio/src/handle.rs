@@ -122,14 +122,18 @@ impl Watch {
                 let received = Received { response: response.clone(), dialog };
                 if response.status().is_final() {
                     self.provisional = None;
-                    self.end.take().map(|end| end.send(Ok(received)));
+                    self.tell(Ok(received));
                 } else if let Some(provisional) = &self.provisional {
                     let _ = provisional.try_send(received);
                 }
             }
-            ClientUpdate::Ended(end) => {
-                self.end.take().map(|ended| ended.send(Err(end)));
-            }
+            ClientUpdate::Ended(end) => self.tell(Err(end)),
+        }
+    }
+
+    fn tell(&mut self, end: Result<Received, ClientEnd>) {
+        if let Some(ended) = self.end.take() {
+            let _ = ended.send(end);
         }
     }
 }

@@ -139,7 +139,6 @@ fn requests_that_get_no_response_tell_why() {
     let uri = format!("sip:{}", silent.local_addr().expect("it is bound")).parse().expect("it is a URI");
     let sent = alice.node.send(Outgoing::options(uri)).expect("it can be sent");
     alice.node.stop(Duration::ZERO);
-    drop(alice);
     let gone = sent.finish().map(|received| received.response);
     assert_eq!(gone, Err(RequestError::Node(NodeError::Gone)));
 }

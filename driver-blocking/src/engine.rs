@@ -33,7 +33,8 @@ pub(crate) struct Shared<M> {
 
 /// What the lock protects.
 pub(crate) struct Engine<M> {
-    pub(crate) machine: M,
+    /// Absent when the node has ended, so that whoever waits for the machine's word learns of it.
+    machine: Option<M>,
     pub(crate) udp: Vec<Udp>,
     pub(crate) tcp: Tcp,
     pub(crate) dns: Dns,
@@ -59,7 +60,7 @@ enum Phase {
 impl<M: Machine + Send + 'static> Shared<M> {
     pub(crate) fn start(machine: M) -> io::Result<Arc<Self>> {
         let engine = Engine {
-            machine,
+            machine: Some(machine),
             udp: Vec::new(),
             tcp: Tcp::default(),
             dns: Dns::default(),
@@ -82,7 +83,7 @@ impl<M: Machine + Send + 'static> Shared<M> {
 
     /// Runs `f` on the machine and does what the machine wants; `None` if the node has ended.
     pub(crate) fn run<R>(self: &Arc<Self>, f: impl FnOnce(&mut M, Instant) -> R) -> Option<R> {
-        self.enter(|engine, now| f(&mut engine.machine, now))
+        self.enter(|engine, now| engine.machine.as_mut().map(|machine| f(machine, now))).flatten()
     }
 
     /// Runs `f` on the engine and does what the machine wants; `None` if the node has ended.
@@ -95,7 +96,7 @@ impl<M: Machine + Send + 'static> Shared<M> {
         let result = catch_unwind(AssertUnwindSafe(|| {
             let now = now();
             if let Some(wall) = engine.wall.news(now) {
-                engine.machine.handle_input(now, Input::Wall(wall));
+                engine.feed(Input::Wall(wall));
             }
             let result = f(&mut engine, now);
             self.drain(&mut engine);
@@ -108,9 +109,9 @@ impl<M: Machine + Send + 'static> Shared<M> {
             self.timer.notify_one();
             resume_unwind(panic)
         });
-        let next = [engine.machine.poll_timeout(), engine.tcp.lingers_until()].into_iter().flatten().min();
+        let next = [engine.due(), engine.tcp.lingers_until()].into_iter().flatten().min();
         let sooner = next.is_some_and(|next| engine.armed.is_none_or(|armed| next < armed));
-        if sooner || engine.machine.is_stopped() {
+        if sooner || engine.is_stopped() {
             self.timer.notify_one();
         }
         Some(result)
@@ -173,12 +174,17 @@ impl<M: Machine + Send + 'static> Shared<M> {
 
     fn keep_time(self: &Arc<Self>) {
         loop {
-            let due = self.lock().machine.poll_timeout();
+            let due = self.lock().due();
             if due.is_some_and(|due| due <= now()) {
                 self.run(|machine, now| machine.handle_input(now, Input::Timeout));
             }
             let mut engine = self.lock();
-            let Some(next) = self.settle(&mut engine) else { return };
+            let Some(next) = self.settle(&mut engine) else {
+                let machine = engine.machine.take();
+                // The machine may use the node's handles when it is dropped.
+                drop(engine);
+                return drop(machine);
+            };
             engine.armed = next;
             match next.map(|next| next.since(now())) {
                 Some(Duration::ZERO) => {}
@@ -193,13 +199,13 @@ impl<M: Machine + Send + 'static> Shared<M> {
         let now = now();
         if let Phase::Running { until } = &mut engine.phase {
             *until = self.wish.lock().unwrap_or_else(PoisonError::into_inner).or(*until);
-            if until.is_some_and(|until| until <= now) || engine.machine.is_stopped() {
+            if until.is_some_and(|until| until <= now) || engine.is_stopped() {
                 engine.close(now);
             }
         }
         let lingering = engine.tcp.expire(now);
         let (machine, phase) = match engine.phase {
-            Phase::Running { until } => (engine.machine.poll_timeout(), until),
+            Phase::Running { until } => (engine.due(), until),
             Phase::Closing { deadline } if deadline > now && !engine.tcp.is_empty() => (None, Some(deadline)),
             Phase::Closing { .. } | Phase::Ended => {
                 engine.end();
@@ -211,7 +217,7 @@ impl<M: Machine + Send + 'static> Shared<M> {
 
     /// Does all that the machine wants, until it wants nothing more.
     fn drain(self: &Arc<Self>, engine: &mut Engine<M>) {
-        while let Some(output) = engine.machine.poll_output() {
+        while let Some(output) = engine.machine.as_mut().and_then(Machine::poll_output) {
             self.perform(engine, output);
         }
     }
@@ -256,7 +262,17 @@ impl<M: Machine + Send + 'static> Shared<M> {
 
 impl<M: Machine> Engine<M> {
     pub(crate) fn feed(&mut self, input: Input<'_>) {
-        self.machine.handle_input(now(), input);
+        if let Some(machine) = &mut self.machine {
+            machine.handle_input(now(), input);
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.machine.as_ref().and_then(Machine::poll_timeout)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.machine.as_ref().is_none_or(Machine::is_stopped)
     }
 }
 

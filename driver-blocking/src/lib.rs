@@ -36,9 +36,11 @@
 mod clock;
 mod dns;
 mod engine;
+mod handle;
 mod node;
 mod tcp;
 mod udp;
 
 pub use clock::{now, seed};
+pub use handle::{Received, RequestError, Sent};
 pub use node::{NodeError, NodeHandle, WeakNodeHandle, spawn};

@@ -34,12 +34,20 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod async_service;
 mod clock;
 mod dns;
+mod handle;
 mod node;
 mod reactor;
 mod tcp;
 mod udp;
 
+pub use async_service::{Asked, Async, AsyncNode, AsyncService, spawn_async};
 pub use clock::{now, seed};
+pub use handle::{Received, RequestError, Sent};
 pub use node::{Node, NodeError, NodeHandle, WeakNodeHandle, node, spawn};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,6 +1,11 @@
 //! Messages from RFCs, torture tests and real traffic, read in place.
 //!
 //! The corpus is looked for at `$SANSIP_CORPUS` or beside the repository; without it the tests say so and pass.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "the rules are for the core; this reads files that may not be there"
+)]
 
 use std::{
     fs,

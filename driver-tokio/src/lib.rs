@@ -74,3 +74,7 @@ pub use async_service::{Asked, Async, AsyncNode, AsyncService, spawn_async};
 pub use clock::{now, seed};
 pub use handle::{Received, RequestError, Sent};
 pub use node::{Node, NodeError, NodeHandle, WeakNodeHandle, node, spawn};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

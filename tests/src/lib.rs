@@ -3,6 +3,7 @@
 
 mod corpus;
 mod loopback;
+mod phone;
 mod process;
 mod program;
 mod sipp;
@@ -10,6 +11,7 @@ mod skip;
 
 pub use corpus::rfc4475;
 pub use loopback::{Peer, free_port};
+pub use phone::{Conduct, Note, Phone, invite, offer, uri, uri_of};
 pub use process::{Finished, Process};
 pub use program::{Driver, Program, Server, Transport};
 pub use sipp::{CallCounts, Running, Sipp};

@@ -44,6 +44,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     println!("press Enter to end");
     std::io::stdin().read_line(&mut String::new())?;
-    node.shutdown(Duration::from_secs(1), |_| true);
+    node.stop(Duration::from_secs(1));
     Ok(())
 }

@@ -46,6 +46,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     .await?;
     println!("press Enter to end");
     tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
-    node.shutdown(Duration::from_secs(1), |_| true).await;
+    node.stop(Duration::from_secs(1)).await;
     Ok(())
 }

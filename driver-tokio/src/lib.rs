@@ -29,7 +29,7 @@
 //! let node = sansip_tokio::spawn(Echo(Vec::new()));
 //! let addr = "127.0.0.1:0".parse().unwrap();
 //! node.with(move |echo, _now| echo.0.push(Output::Bind { socket: SocketId(1), proto: Proto::Udp, addr })).await?;
-//! node.shutdown(std::time::Duration::ZERO, |_| true).await;
+//! node.stop(std::time::Duration::ZERO).await;
 //! # Ok::<(), sansip_tokio::NodeError>(()) }).unwrap();
 //! ```
 #![forbid(unsafe_code)]

@@ -103,7 +103,8 @@ impl Phone {
     /// # Panics
     /// If the configuration is refused.
     pub fn host(self, config: Config, seed: &Seed) -> Host<Self> {
-        let endpoint = Endpoint::new(config, seed, Instant::EPOCH).expect("the test's configuration is valid");
+        let endpoint =
+            Endpoint::new(config, seed, Instant::EPOCH).expect("the test's configuration is valid");
         Host::new(endpoint, self)
     }
 
@@ -164,12 +165,7 @@ impl Phone {
         self.notes.iter().filter_map(asked).collect()
     }
 
-    fn conduct(
-        &mut self,
-        cx: &mut Cx<'_>,
-        question: Question<Reply>,
-        conduct: &Conduct,
-    ) -> Answer<Reply> {
+    fn conduct(&mut self, cx: &mut Cx<'_>, question: Question<Reply>, conduct: &Conduct) -> Answer<Reply> {
         self.notes.push(Note::Asked(question.request.method().clone(), question.ask()));
         if matches!(conduct, Conduct::RingAndAnswer(_) | Conduct::RingAndDefer) {
             cx.provisional(question.pending(), Reply::ringing()).expect("a question just asked is open");

@@ -43,11 +43,7 @@ pub trait Rig {
     ) -> R;
 
     /// Acts on a party from elsewhere, later: from another thread, another task, or a later event.
-    fn elsewhere(
-        &mut self,
-        party: usize,
-        act: impl FnOnce(&mut Host<Phone>, Instant) + Send + 'static,
-    );
+    fn elsewhere(&mut self, party: usize, act: impl FnOnce(&mut Host<Phone>, Instant) + Send + 'static);
 
     /// Waits until `look` finds what it looks for in a party.
     ///
@@ -74,18 +70,23 @@ pub trait Rig {
 
     /// Returns a host name that leads to a party's address.
     fn name_of(&mut self, party: usize) -> String;
+
+    /// Returns the seed that a party was made with.
+    fn seed_of(&self, party: usize) -> Seed {
+        Seed::from_u64(party as u64 + 1)
+    }
 }
 
 /// Rings whenever a machine was told something, so that nobody has to sleep to learn of it.
 #[derive(Debug, Default)]
-pub struct Bell {
+pub(crate) struct Bell {
     count: Mutex<u64>,
     rung: Condvar,
 }
 
 impl Bell {
     /// Tells all who wait that something may have changed.
-    pub fn ring(&self) {
+    pub(crate) fn ring(&self) {
         *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.rung.notify_all();
     }
@@ -112,7 +113,7 @@ impl Bell {
 }
 
 /// A machine whose time goes faster than its driver's, and whose every input rings a bell.
-pub struct Hurried {
+pub(crate) struct Hurried {
     host: Host<Phone>,
     bell: Arc<Bell>,
 }
@@ -191,7 +192,7 @@ impl Rig for Simulated {
     fn start(&mut self, config: Config, phone: impl FnOnce(SocketAddr) -> Phone) -> usize {
         let ip = self.fresh();
         let name = format!("party{}", self.parties.len());
-        let mut host = phone(SocketAddr::new(ip, 0)).host(config, &self.sim.seed_of(&name));
+        let mut host = phone(SocketAddr::new(ip, 0)).host(config, &self.seed_of(self.parties.len()));
         host.record();
         self.parties.push(self.sim.node_with(&name, Setup::new().address(ip), host));
         self.parties.len() - 1
@@ -214,11 +215,7 @@ impl Rig for Simulated {
         self.sim.on(self.parties[party], act)
     }
 
-    fn elsewhere(
-        &mut self,
-        party: usize,
-        act: impl FnOnce(&mut Host<Phone>, Instant) + Send + 'static,
-    ) {
+    fn elsewhere(&mut self, party: usize, act: impl FnOnce(&mut Host<Phone>, Instant) + Send + 'static) {
         let node = self.parties[party];
         self.sim.after(Duration::from_millis(50), move |sim| sim.on(node, act));
     }
@@ -275,7 +272,7 @@ impl Rig for OnTokio {
     }
 
     fn start(&mut self, config: Config, phone: impl FnOnce(SocketAddr) -> Phone) -> usize {
-        let machine = hurried(self.family, config, phone, &self.bell);
+        let machine = hurried(self.family, &self.seed_of(self.parties.len()), config, phone, &self.bell);
         let _inside = self.runtime.enter();
         self.parties.push(sansip_tokio::spawn(machine));
         self.parties.len() - 1
@@ -298,11 +295,7 @@ impl Rig for OnTokio {
         self.runtime.block_on(acting).expect("the node runs")
     }
 
-    fn elsewhere(
-        &mut self,
-        party: usize,
-        act: impl FnOnce(&mut Host<Phone>, Instant) + Send + 'static,
-    ) {
+    fn elsewhere(&mut self, party: usize, act: impl FnOnce(&mut Host<Phone>, Instant) + Send + 'static) {
         let (handle, bell) = (self.parties[party].clone(), Arc::clone(&self.bell));
         self.runtime.spawn(async move {
             handle.with(|machine, now| machine.act(now, act)).await.expect("the node runs");
@@ -329,10 +322,9 @@ impl Rig for OnTokio {
 
     fn wait_for_end(&mut self, party: usize) {
         let handle = self.parties[party].clone();
-        let ended = self.runtime.block_on(async {
-            // It ends by itself; the wish alone would wait for longer than a test may.
-            tokio::time::timeout(PATIENCE, handle.shutdown(PATIENCE * 2, |machine| machine.is_stopped())).await
-        });
+        // It ends by itself; the wish alone would wait for longer than a test may.
+        let ended =
+            self.runtime.block_on(async { tokio::time::timeout(PATIENCE, handle.stop(PATIENCE * 2)).await });
         ended.expect("it stops in time");
     }
 
@@ -355,7 +347,7 @@ impl Rig for OnThreads {
     }
 
     fn start(&mut self, config: Config, phone: impl FnOnce(SocketAddr) -> Phone) -> usize {
-        let machine = hurried(self.family, config, phone, &self.bell);
+        let machine = hurried(self.family, &self.seed_of(self.parties.len()), config, phone, &self.bell);
         self.parties.push(sansip_blocking::spawn(machine).expect("the system has a thread"));
         self.parties.len() - 1
     }
@@ -375,11 +367,7 @@ impl Rig for OnThreads {
         self.parties[party].with(|machine, now| machine.act(now, act)).expect("the node runs")
     }
 
-    fn elsewhere(
-        &mut self,
-        party: usize,
-        act: impl FnOnce(&mut Host<Phone>, Instant) + Send + 'static,
-    ) {
+    fn elsewhere(&mut self, party: usize, act: impl FnOnce(&mut Host<Phone>, Instant) + Send + 'static) {
         let (handle, bell) = (self.parties[party].clone(), Arc::clone(&self.bell));
         std::thread::spawn(move || {
             handle.with(|machine, now| machine.act(now, act)).expect("the node runs");
@@ -403,7 +391,7 @@ impl Rig for OnThreads {
 
     fn wait_for_end(&mut self, party: usize) {
         let begun = Clock::now();
-        self.parties[party].shutdown(PATIENCE, |machine| machine.is_stopped());
+        self.parties[party].stop(PATIENCE);
         assert!(begun.elapsed() < PATIENCE, "it stops in time");
     }
 
@@ -414,12 +402,13 @@ impl Rig for OnThreads {
 
 fn hurried(
     family: Family,
+    seed: &Seed,
     config: Config,
     phone: impl FnOnce(SocketAddr) -> Phone,
     bell: &Arc<Bell>,
 ) -> Hurried {
     let phone = phone(SocketAddr::new(loopback(family), 0));
-    let mut host = phone.host(config, &Seed::from_u64(u64::from(std::process::id())));
+    let mut host = phone.host(config, seed);
     host.record();
     Hurried { host, bell: Arc::clone(bell) }
 }

@@ -10,7 +10,7 @@ use sansip::{CloseHow, ConnId, Input, Instant, IoKind, Machine, Output, Proto, S
 use crate::rig::Bell;
 
 /// A machine that knows nothing of SIP: it takes what comes, and may hang up or say something by itself.
-pub struct Stranger {
+pub(crate) struct Stranger {
     conduct: Manner,
     outputs: VecDeque<Output>,
     log: Log,

@@ -90,6 +90,14 @@ impl Load {
         true
     }
 
+    /// Does all that is due by now, and takes what the server puts out.
+    pub fn settle(&mut self) {
+        while self.host.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.host.handle_input(self.now, Input::Timeout);
+            self.drain(|_| {});
+        }
+    }
+
     /// Gives a datagram to the server.
     pub fn feed(&mut self, payload: &[u8]) {
         let remote: SocketAddr = REMOTE.into();

@@ -3,6 +3,8 @@ use std::{
     cell::Cell,
 };
 
+use crate::Meter;
+
 /// The system's allocator with counters, one set a thread. A program that counts makes it its global allocator.
 #[derive(Debug)]
 pub struct Counting;
@@ -29,6 +31,21 @@ impl Heap {
     /// Returns what has come to it since.
     pub const fn since(self, earlier: Self) -> Self {
         Self { allocations: self.allocations - earlier.allocations, live: self.live - earlier.live }
+    }
+}
+
+/// Adds up what the work allocates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Allocations {
+    /// Allocations so far.
+    pub count: u64,
+}
+
+impl Meter for Allocations {
+    fn measure(&mut self, work: &mut dyn FnMut()) {
+        let before = Heap::now();
+        work();
+        self.count += Heap::now().since(before).allocations;
     }
 }
 

@@ -4,15 +4,17 @@ mod callgrind;
 mod case;
 mod heap;
 mod load;
+mod memory;
 mod parser;
 mod rate;
 mod shape;
 
 pub use crate::{
-    callgrind::{CallgrindError, instructions},
+    callgrind::{CallgrindError, Marked, build_counts, instructions},
     case::{CASES, Case, Meter},
-    heap::{Counting, Heap},
+    heap::{Allocations, Counting, Heap},
     load::{Caller, Keep, Load, Peer},
+    memory::{Kept, dialog_bytes, transaction_bytes},
     parser::Parser,
     rate::{Rate, call_rate, options_rate, simulator_rate},
     shape::{Shape, Template},

@@ -1,31 +1,9 @@
 //! Instructions that the hot paths may cost, counted by callgrind in a release build. They repeat to a few in a thousand.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::Path;
 
-use sansip_benches::{Case, Parser, Shape, instructions};
+use sansip_benches::{Case, Parser, Shape, build_counts, instructions};
 use sansip_tests::require_tool;
-
-/// Builds the program that callgrind runs, and returns where it is.
-fn build() -> PathBuf {
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--package", "sansip-benches", "--bin", "counts"])
-        .args(["--message-format", "json", "--quiet"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("cargo runs, for it runs this test");
-    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "the release build failed:\n{errors}");
-    let executable = messages
-        .lines()
-        .filter(|line| line.contains("\"kind\":[\"bin\"]") && line.contains("\"name\":\"counts\""))
-        .find_map(|line| line.split_once("\"executable\":\"")?.1.split('"').next());
-    PathBuf::from(executable.unwrap_or_else(|| panic!("cargo names no program:\n{messages}")))
-}
 
 fn count(counts: &Path, case: Case) -> u64 {
     let number = instructions(counts, case, None).unwrap_or_else(|error| panic!("{}: {error}", case.name()));
@@ -40,7 +18,7 @@ fn instructions_stay_in_budget() {
     if require_tool("valgrind", "instructions_stay_in_budget").is_none() {
         return;
     }
-    let counts = build();
+    let counts = build_counts().unwrap_or_else(|error| panic!("{error}"));
     let parse = |parser| count(&counts, Case::Parse(parser, Shape::Invite));
     let (split, check) = (parse(Parser::Split), parse(Parser::Check));
     let (scan, rsip_split, rsip_check) =

@@ -2,7 +2,7 @@
 
 use std::{env, path::Path, process::ExitCode};
 
-use sansip_benches::{CASES, Case, Meter, Parser, Shape, instructions};
+use sansip_benches::{CASES, Case, Marked, Parser, Shape, instructions};
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -58,21 +58,4 @@ fn profile(name: &str, file: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let number = instructions(&env::current_exe()?, case, Some(file))?;
     println!("{name}: {number:?}");
     Ok(())
-}
-
-struct Marked;
-
-impl Meter for Marked {
-    fn measure(&mut self, work: &mut dyn FnMut()) {
-        sansip_measured(work);
-    }
-}
-
-/// Callgrind counts inside of this function only.
-#[unsafe(no_mangle)]
-#[inline(never)]
-fn sansip_measured(work: &mut dyn FnMut()) {
-    work();
-    // Else the call would be a jump, which callgrind cannot tell from the end of the function.
-    std::hint::black_box(());
 }

@@ -3,14 +3,20 @@
 
 mod corpus;
 mod loopback;
+mod phone;
 mod process;
 mod program;
+mod rig;
 mod sipp;
 mod skip;
+mod stranger;
 
 pub use corpus::rfc4475;
 pub use loopback::{Peer, free_port};
+pub use phone::{Conduct, Note, Phone, invite, offer, uri, uri_of};
 pub use process::{Finished, Process};
 pub use program::{Driver, Program, Server, Transport};
+pub use rig::{Family, OnThreads, OnTokio, Rig, Simulated};
 pub use sipp::{CallCounts, Running, Sipp};
 pub use skip::{require_tool, skipped};
+pub use stranger::{Log, Manner};

@@ -3,14 +3,18 @@
 
 mod corpus;
 mod loopback;
+mod phone;
 mod process;
 mod program;
 mod sipp;
 mod skip;
+mod traffic;
 
 pub use corpus::rfc4475;
 pub use loopback::{Peer, free_port};
+pub use phone::{Manner, News, Phone, Ua, rest, uri_of};
 pub use process::{Finished, Process};
 pub use program::{Driver, Program, Server, Transport};
 pub use sipp::{CallCounts, Running, Sipp};
 pub use skip::{require_tool, skipped};
+pub use traffic::{Seen, arrived, sent, times};

@@ -1,0 +1,3 @@
+//! Call flows between real endpoints, and against peers played by hand, in virtual time.
+
+mod ladders;

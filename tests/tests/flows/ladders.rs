@@ -6,17 +6,13 @@ use sansip::{ClientEnd, DialogChange, DialogEnd, Method, Outgoing, Reply, Server
 use sansip_sim::{Packet, Sim, Verdict};
 use sansip_tests::{Manner, News, Phone, Ua, rest, times, uri_of};
 
+use crate::script::{invite, world};
+
 /// Compares a ladder with the file of its name.
 fn golden(name: &str, sim: &Sim) {
     insta::with_settings!({ snapshot_path => "ladders", prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!(name, sim.ladder().to_string());
     });
-}
-
-fn world() -> Sim {
-    let mut sim = Sim::new(sansip_sim::seed());
-    sim.trace_mut().keep_all();
-    sim
 }
 
 fn two(sim: &mut Sim, bob: Phone) -> [Ua; 2] {
@@ -63,25 +59,13 @@ fn tmr_03_options_without_answer() {
     golden("tmr_03", &sim);
 }
 
-const INVITE: &str = "
-    INVITE sip:bob@[remote] SIP/2.0
-    Via: SIP/2.0/[transport] [local];rport;branch=z9hG4bK-one
-    Max-Forwards: 70
-    From: <sip:alice@[local]>;tag=a
-    To: <sip:bob@[remote]>
-    Call-ID: one
-    CSeq: 1 INVITE
-    Contact: <sip:alice@[local]>
-    Content-Length: 0
-    ";
-
 /// TMR-04, IS-08, IS-10: a refusal that is not acknowledged goes out eleven times; Timer H ends it, and tells.
 #[test]
 fn tmr_04_refusal_without_ack() {
     let mut sim = world();
     let bob = Ua::new(&mut sim, "bob", Phone::new("10.1.0.2").invite(Manner::Now(Reply::busy())));
     let alice = sim.puppet("alice");
-    alice.send_to(&mut sim, bob.addr(), INVITE);
+    alice.send_to(&mut sim, bob.addr(), &invite("one"));
     rest(&mut sim, &[bob]);
     let steady = [7501, 11_501, 15_501, 19_501, 23_501, 27_501, 31_501];
     assert_eq!(times(&sim, bob, "486"), [[1, 501, 1501, 3501].as_slice(), &steady].concat());
@@ -97,9 +81,9 @@ fn never_acks(over_tcp: bool) -> (Sim, Ua) {
     let alice = sim.puppet("alice");
     if over_tcp {
         alice.connect(&mut sim, bob.addr());
-        alice.send(&mut sim, &INVITE.replace("@[local]>\n", "@[local];transport=tcp>\n"));
+        alice.send(&mut sim, &invite("one").replace("@[local]>\n", "@[local];transport=tcp>\n"));
     } else {
-        alice.send_to(&mut sim, bob.addr(), INVITE);
+        alice.send_to(&mut sim, bob.addr(), &invite("one"));
     }
     alice.expect(&mut sim, "BYE");
     alice.reply(&mut sim, 200);

@@ -233,7 +233,8 @@ impl Slot {
 
     pub(crate) fn new(index: u32, name: &str, setup: Setup, machine: Box<dyn Run>, now: Instant) -> Self {
         let usual = || vec![usual_v4(index).into(), usual_v6(index).into()];
-        let wall = setup.wall.unwrap_or(UnixTime::from_millis(Self::WALL.as_millis() + now.as_millis()));
+        let wall =
+            setup.wall.unwrap_or_else(|| UnixTime::from_millis(Self::WALL.as_millis() + now.as_millis()));
         Self {
             name: name.into(),
             addresses: if setup.addresses.is_empty() { usual() } else { setup.addresses },

@@ -155,7 +155,7 @@ impl Sim {
     /// Opens a connection as a machine wants it.
     pub(crate) fn connect(&mut self, node: NodeId, conn: ConnId, proto: Proto, remote: SocketAddr) {
         let slot = &mut self.nodes[node.index()];
-        assert!(conn.0 % 2 == 0, "{} opens a connection with the odd number {}", slot.name, conn.0);
+        assert!(conn.0.is_multiple_of(2), "{} opens a connection with the odd number {}", slot.name, conn.0);
         assert!(!slot.conns.contains_key(&conn), "{} opens connection {} twice", slot.name, conn.0);
         let local = slot.address_like(remote.ip()).filter(|_| proto == Proto::Tcp);
         let port = local.and_then(|ip| slot.sockets.free_port(Proto::Tcp, ip));

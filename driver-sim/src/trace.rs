@@ -354,7 +354,7 @@ impl Feed<'_> {
     }
 
     fn debug(&mut self, value: &dyn fmt::Debug) {
-        write!(self, "{value:?}\n").expect("a hash takes any text");
+        writeln!(self, "{value:?}").expect("a hash takes any text");
     }
 
     fn bytes(&mut self, bytes: &[u8]) {

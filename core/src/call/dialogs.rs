@@ -3,7 +3,7 @@ use crate::{
     call::{Call, CallCx, Walk, reliable::RAck},
     decision::{DialogChange, DialogEnd, DialogError, DialogHandle, Event, Gone},
     dialog::{Dialog, State},
-    syntax::View,
+    syntax::{UriBuf, View},
 };
 
 /// A dialog with what this endpoint still has to do about it.
@@ -37,13 +37,19 @@ impl DialogEntry {
     /// Makes the server's side, early.
     pub(super) fn of_server(cx: &CallCx, serial: u64, walk: &Walk) -> Option<Self> {
         let view = walk.request.view();
-        let dialog = Dialog::from_request(serial, view, walk.tag.as_str(), State::Early)?;
+        let dialog = Dialog::from_request(serial, view, walk.tag.as_str())?;
         Some(Self::new(cx, dialog, None))
     }
 
     /// Makes the client's side, early.
-    pub(super) fn of_client(cx: &CallCx, serial: u64, client: u64, response: View<'_>) -> Option<Self> {
-        let dialog = Dialog::from_response(serial, response, State::Early)?;
+    pub(super) fn of_client(
+        cx: &CallCx,
+        serial: u64,
+        client: u64,
+        response: View<'_>,
+        fallback: Option<UriBuf>,
+    ) -> Option<Self> {
+        let dialog = Dialog::from_response(serial, response, fallback)?;
         Some(Self::new(cx, dialog, Some(client)))
     }
 
@@ -115,6 +121,11 @@ impl Call {
         self.rest.as_mut()?.dialogs.iter_mut().find(|entry| entry.dialog.serial == serial)
     }
 
+    /// Tells whether a BYE was sent or received in a dialog.
+    pub(super) fn is_ending(&self, serial: u64) -> bool {
+        self.dialog(serial).is_some_and(|dialog| dialog.state() == State::Ending)
+    }
+
     pub(super) fn dialog_of_request(&self, request: View<'_>) -> Option<u64> {
         let mut dialogs = self.dialogs().iter().map(|entry| &entry.dialog);
         dialogs.find(|dialog| dialog.matches_request(request)).map(|dialog| dialog.serial)
@@ -171,8 +182,8 @@ impl Call {
     }
 
     /// Fires the timer of a dialog that is due; tells whether there was one.
-    pub(super) fn expire_dialog(&mut self, cx: &mut CallCx) -> bool {
-        let Some(entry) = self.dialogs().iter().find(|entry| entry.expires_at <= cx.now) else {
+    pub(super) fn expire_dialog(&mut self, cx: &mut CallCx, first: Instant) -> bool {
+        let Some(entry) = self.dialogs().iter().find(|entry| entry.expires_at == first) else {
             return false;
         };
         let serial = entry.dialog.serial;

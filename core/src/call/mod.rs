@@ -19,7 +19,7 @@ use crate::base::Instant;
 use self::{client::ClientTransaction, dialogs::DialogEntry, server::ServerTransaction};
 pub(crate) use self::{
     cx::CallCx,
-    request::Draft,
+    request::{Draft, expires},
     response::{Rendered, Tag, reply_to},
     table::CallTable,
     uas::{Placed, WrongVerdict, ask_routing, render, route},
@@ -85,8 +85,8 @@ impl Call {
 
     /// Fires the timer that is due first; tells whether there was one.
     pub(crate) fn expire(&mut self, cx: &mut CallCx) -> bool {
-        let due = self.next_timeout().is_some_and(|next| next <= cx.now);
-        due && (self.expire_server(cx) || self.expire_client(cx) || self.expire_dialog(cx))
+        let Some(first) = self.next_timeout().filter(|first| *first <= cx.now) else { return false };
+        self.expire_server(cx, first) || self.expire_client(cx, first) || self.expire_dialog(cx, first)
     }
 
     /// Ends everything in it at once, with what the application has to know.

@@ -37,6 +37,8 @@ pub(super) struct ActiveServer {
     pub(super) acceptance: Option<Acceptance>,
     /// Reliable provisional responses, once one was sent.
     pub(super) provisionals: Option<Box<Provisionals>>,
+    /// When a provisional response is sent again lest proxies forget the INVITE.
+    pub(super) ring_again: Option<Instant>,
     pub(super) dialog: Option<u64>,
     pub(super) cseq: u32,
     pub(super) invite: bool,
@@ -83,6 +85,7 @@ impl ActiveServer {
             last: Box::default(),
             acceptance: None,
             provisionals: None,
+            ring_again: None,
             dialog: walk.dialog,
             cseq: walk.request.view().cseq_number(),
             walk: Some(walk),
@@ -94,7 +97,7 @@ impl ActiveServer {
         let ask = self.walk.as_ref().and_then(|walk| walk.ask).map(|ask| ask.deadline);
         let copy = self.acceptance.as_ref().map(Acceptance::due);
         let reliable = self.provisionals.as_ref().and_then(|sent| sent.next_timeout());
-        [self.machine.next(), ask, copy, reliable].into_iter().flatten().min()
+        [self.machine.next(), ask, copy, reliable, self.ring_again].into_iter().flatten().min()
     }
 
     pub(super) const fn handle(&self, call: u64) -> ServerHandle {

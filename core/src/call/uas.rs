@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{
+    base::Instant,
     call::{
         Call, CallCx, Rendered, Stage, Walk,
         dialogs::{DialogEntry, Duty},
@@ -16,6 +19,9 @@ use crate::{
     transaction::{ServerState, acknowledges, cancels, retransmits},
     transport::{Outbound, Owner, Target},
 };
+
+/// A proxy on the way forgets an INVITE that does not ring for three minutes (RFC 3261 §13.3.1.1).
+const RING_AGAIN: Duration = Duration::from_secs(60);
 
 /// What a request has come to.
 pub(crate) enum Placed {
@@ -169,10 +175,9 @@ impl Call {
         ask: AskId,
         verdict: Verdict,
     ) -> Result<(), WrongVerdict> {
-        let Some(at) = self.asked(ask) else { return Err(WrongVerdict::Gone) };
-        let Some(mut walk) = self.active(at).and_then(|server| server.walk.take()) else {
-            return Err(WrongVerdict::Gone);
-        };
+        let server = self.asked(ask).and_then(|at| self.active(at)).ok_or(WrongVerdict::Gone)?;
+        let serial = server.serial;
+        let mut walk = server.walk.take().ok_or(WrongVerdict::Gone)?;
         let placed = match (walk.stage, verdict) {
             (Stage::Routing, Verdict::Routing(routing)) => {
                 walk.close(cx);
@@ -183,13 +188,13 @@ impl Call {
                 Placed::Reply(reply)
             }
             _ => {
-                self.restore(at, walk);
+                self.restore(serial, walk);
                 return Err(WrongVerdict::Kind);
             }
         };
-        self.restore(at, walk);
-        if let Placed::Reply(reply) = placed {
-            self.reply(cx, at, reply);
+        self.restore(serial, walk);
+        if let (Placed::Reply(reply), Some(at)) = (placed, self.position(serial)) {
+            self.reply(cx, at, reply.into_final());
         }
         Ok(())
     }
@@ -293,8 +298,8 @@ impl Call {
     }
 
     /// Fires the timer of a server transaction that is due; tells whether there was one.
-    pub(super) fn expire_server(&mut self, cx: &mut CallCx) -> bool {
-        let due = |server: &ServerTransaction| server.next_timeout().is_some_and(|at| at <= cx.now);
+    pub(super) fn expire_server(&mut self, cx: &mut CallCx, first: Instant) -> bool {
+        let due = |server: &ServerTransaction| server.next_timeout() == Some(first);
         let Some(at) = self.servers.iter().position(due) else { return false };
         let hash = self.hash;
         let Some(server) = self.active(at) else {
@@ -312,6 +317,11 @@ impl Call {
             && server.machine.next().is_none_or(|end| end > cx.now)
         {
             series.sent(cx.now);
+            server.resend(cx, hash);
+            return true;
+        }
+        if let Some(again) = server.ring_again.filter(|again| *again <= cx.now) {
+            server.ring_again = Some(again + RING_AGAIN);
             server.resend(cx, hash);
             return true;
         }
@@ -406,6 +416,7 @@ impl Call {
         }
         if status.is_final() {
             walk.close(cx);
+            server.ring_again = None;
             if let Some(sent) = &mut server.provisionals {
                 sent.stop();
             }
@@ -415,6 +426,9 @@ impl Call {
             }
             self.replied(cx, server, &walk, status);
         } else {
+            // A reliable response has a series of its own.
+            let rings = server.invite && status != StatusCode::TRYING && rseq.is_none();
+            server.ring_again = rings.then(|| cx.now + RING_AGAIN);
             server.walk = Some(walk);
         }
     }
@@ -463,7 +477,7 @@ impl Call {
         let Some(serial) = server.dialog else { return };
         if walk.method == Method::Bye {
             self.end_dialog(cx, serial, DialogEnd::RemoteBye);
-        } else if server.invite && !status.is_success() && walk.dialog.is_none() {
+        } else if server.invite && !status.is_success() && walk.dialog.is_none() && !self.is_ending(serial) {
             let end = match status {
                 StatusCode::REQUEST_TERMINATED => DialogEnd::Cancelled,
                 other => DialogEnd::Refused(other),
@@ -569,8 +583,9 @@ impl Call {
         }
     }
 
-    fn restore(&mut self, at: usize, walk: Walk) {
-        if let Some(server) = self.active(at) {
+    /// Puts a walk back; what was done meanwhile may have moved its transaction.
+    fn restore(&mut self, serial: u64, walk: Walk) {
+        if let Some(server) = self.position(serial).and_then(|at| self.active(at)) {
             server.dialog = server.dialog.or(walk.dialog);
             server.walk = Some(walk);
         }
@@ -590,7 +605,8 @@ impl Walk {
         let ask = self.close(cx);
         cx.events.extend(ask.map(|ask| Event::Voided { ask, why: Void::Deadline }));
         let (_, status) = self.settings.answer_within(self.is_invite());
-        Reply::status(status)
+        // RFC 3261 §13.3.1: an INVITE that outlives its Expires is terminated.
+        if self.expires.is_some_and(|at| at <= cx.now) { Reply::terminated() } else { Reply::status(status) }
     }
 }
 

@@ -177,6 +177,14 @@ impl Reply {
         self.headers.iter().any(|(own, _)| own == name)
     }
 
+    /// Returns what is sent as a final response: a provisional one given for it is the service's error.
+    pub(crate) fn into_final(self) -> Self {
+        if self.status.is_final() {
+            return self;
+        }
+        Self::internal_error().reason(HeaderValue::from_static("Invalid Service Response"))
+    }
+
     /// Makes the reply that answers a method nobody handles (RFC 3261 §8.2.1).
     pub(crate) const fn unhandled(method: &Method) -> Self {
         match method {

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use crate::{
-    call::{Rendered, Stage, Tag, Walk, ask_routing, render, reply_to},
+    call::{Rendered, Stage, Tag, Walk, ask_routing, expires, render, reply_to},
     decision::{Event, Reply},
     endpoint::{Endpoint, Life},
     syntax::{HeaderName, HeaderValue, Message, Method, Refused, StatusCode, Via, ViaStamp, View},
@@ -195,6 +195,7 @@ impl Endpoint {
         message: &Message<'_>,
     ) -> Option<Walk> {
         let view = message.view();
+        let expires = expires(view).filter(|_| method == Method::Invite);
         Some(Walk {
             serial: self.cx.serial(),
             call: hash,
@@ -209,6 +210,7 @@ impl Endpoint {
             stage: Stage::Routing,
             stateless: false,
             ask: None,
+            expires: expires.map(|after| self.cx.now + after),
             dialog: None,
             settings: self.cx.settings.clone(),
         })
@@ -243,7 +245,7 @@ impl Endpoint {
 
     /// Ends the walk of a request that no call holds with its final answer.
     pub(super) fn conclude(&mut self, walk: Walk, reply: Reply) {
-        let reply = if reply.status.is_final() { reply } else { not_final() };
+        let reply = reply.into_final();
         let accepts = walk.is_invite() && reply.status.is_success();
         if walk.stateless && !accepts {
             self.reply_stateless(&walk, &reply);
@@ -267,9 +269,4 @@ fn back(flow: Flow, via: Via<'_>, stamp: ViaStamp) -> Target {
         ResponseTarget::Locate { .. } => flow.remote(),
     };
     Target::Back { flow, fallback }
-}
-
-/// The answer in place of one that is none.
-fn not_final() -> Reply {
-    Reply::internal_error().reason(HeaderValue::from_static("Invalid Service Response"))
 }

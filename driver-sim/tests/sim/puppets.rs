@@ -213,22 +213,22 @@ fn call() -> Sim {
 fn ladders_show_what_happened() {
     let sim = call();
     insta::assert_snapshot!(sim.ladder(), @r"
-            alice                         proxy                       bob-desk                      bob-cell
+            alice                        proxy                      bob-desk                     bob-cell
     0.000  * rule
-    0.000     |-------- INVITE (1) -------->|                             |                             |
-    0.001     |<-- 100 Trying (1 INVITE) ---|                             |                             |
-    0.001     |                             |-------- INVITE (1) -------->|                             |
-    0.001     |                             |----------------------- INVITE (1) ---------------------x  |  rule
-    0.002     |                             |<- 180 Ringing (1 INVITE) ---|                             |
-    0.500     |                             |----------------------- INVITE (1) ----------------------->|  again
-    0.501     |                             |<------------------- 200 OK (1 INVITE) --------------------|
-    0.501     |                             |<------------------- 200 OK (1 INVITE) --------------------|  copy
-    0.502     |<---- 200 OK (1 INVITE) -----|                             |                             |
+    0.000     |-------- INVITE (1) ------->|                            |                            |
+    0.001     |<- 100 Trying (1 INVITE) ---|                            |                            |
+    0.001     |                            |-------- INVITE (1) ------->|                            |
+    0.001     |                            |---------------------- INVITE (1) --------------------x  |  rule
+    0.002     |                            |<- 180 Ringing (1 INVITE) --|                            |
+    0.500     |                            |---------------------- INVITE (1) ---------------------->|  again
+    0.501     |                            |<------------------ 200 OK (1 INVITE) -------------------|
+    0.501     |                            |<------------------ 200 OK (1 INVITE) -------------------|  copy
+    0.502     |<--- 200 OK (1 INVITE) -----|                            |                            |
     0.503  * partition alice from proxy, bob-cell
-    0.503     |---------- ACK (1) -------x  |                             |                             |  partition
+    0.503     |--------- ACK (1) -------x  |                            |                            |  partition
     0.523  * no more partition alice from proxy, bob-cell
-    0.525     |                             |-------- CANCEL (1) -------->|                             |  tcp
-    0.526     |<--------------------------------------- BYE (7) ----------------------------------------|  on its way
+    0.525     |                            |-------- CANCEL (1) ------->|                            |  tcp
+    0.526     |<------------------------------------- BYE (7) ---------------------------------------|  on its way
     ");
 }
 
@@ -236,17 +236,17 @@ fn ladders_show_what_happened() {
 fn ladders_are_cut_to_what_is_asked() {
     let sim = call();
     insta::assert_snapshot!(sim.ladder().only(["INVITE", "CANCEL"]).without_times(), @r"
-    alice                         proxy                       bob-desk                      bob-cell
-      |-------- INVITE (1) -------->|                             |                             |
-      |<-- 100 Trying (1 INVITE) ---|                             |                             |
-      |                             |-------- INVITE (1) -------->|                             |
-      |                             |----------------------- INVITE (1) ---------------------x  |  rule
-      |                             |<- 180 Ringing (1 INVITE) ---|                             |
-      |                             |----------------------- INVITE (1) ----------------------->|  again
-      |                             |<------------------- 200 OK (1 INVITE) --------------------|
-      |                             |<------------------- 200 OK (1 INVITE) --------------------|  copy
-      |<---- 200 OK (1 INVITE) -----|                             |                             |
-      |                             |-------- CANCEL (1) -------->|                             |  tcp
+    alice                        proxy                      bob-desk                     bob-cell
+      |-------- INVITE (1) ------->|                            |                            |
+      |<- 100 Trying (1 INVITE) ---|                            |                            |
+      |                            |-------- INVITE (1) ------->|                            |
+      |                            |---------------------- INVITE (1) --------------------x  |  rule
+      |                            |<- 180 Ringing (1 INVITE) --|                            |
+      |                            |---------------------- INVITE (1) ---------------------->|  again
+      |                            |<------------------ 200 OK (1 INVITE) -------------------|
+      |                            |<------------------ 200 OK (1 INVITE) -------------------|  copy
+      |<--- 200 OK (1 INVITE) -----|                            |                            |
+      |                            |-------- CANCEL (1) ------->|                            |  tcp
     ");
     insta::assert_snapshot!(sim.ladder().connections().delays().by_arrival().last(6), @r"
             alice             proxy           bob-desk          bob-cell

@@ -7,21 +7,19 @@ mod reliable;
 mod request;
 mod response;
 mod server;
-mod table;
 mod uac;
 mod uas;
 mod walk;
 
 use smallvec::SmallVec;
 
-use crate::base::Instant;
+use crate::base::{Hashed, Instant, Table};
 
 use self::{client::ClientTransaction, dialogs::DialogEntry, server::ServerTransaction};
 pub(crate) use self::{
     cx::CallCx,
     request::{Draft, expires},
     response::{Rendered, Tag, reply_to},
-    table::CallTable,
     uas::{Placed, WrongVerdict, ask_routing, render, route},
     walk::{Stage, Walk},
 };
@@ -38,6 +36,9 @@ pub(crate) struct Call {
     rest: Option<Box<Rest>>,
 }
 
+/// The calls of an endpoint, by the hash of their Call-ID.
+pub(crate) type CallTable = Table<Call>;
+
 /// What a call that only answers OPTIONS or REGISTER never needs.
 #[derive(Default)]
 struct Rest {
@@ -45,15 +46,17 @@ struct Rest {
     dialogs: Vec<DialogEntry>,
 }
 
-impl Call {
-    pub(crate) fn new(hash: u64) -> Self {
+impl Hashed for Call {
+    fn new(hash: u64) -> Self {
         Self { hash, wake: None, servers: SmallVec::new(), rest: None }
     }
 
-    pub(crate) const fn hash(&self) -> u64 {
+    fn hash(&self) -> u64 {
         self.hash
     }
+}
 
+impl Call {
     /// Tells whether nothing in it lives.
     pub(crate) fn is_over(&self) -> bool {
         self.servers.is_empty()

@@ -11,7 +11,10 @@ use thiserror::Error;
 use crate::base::UnixTime;
 
 /// What a driver tells a machine.
+///
+/// With feature `serde` it is read back without the bytes that it borrows; [`InputBuf`](crate::InputBuf) keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Input<'a> {
     /// Nothing but time has passed.
@@ -34,6 +37,7 @@ pub enum Input<'a> {
         /// The address it was sent from.
         remote: SocketAddr,
         /// All of it.
+        #[cfg_attr(feature = "serde", serde(skip_deserializing))]
         payload: &'a [u8],
     },
     /// A datagram sent before could not be delivered.
@@ -72,6 +76,7 @@ pub enum Input<'a> {
         /// The connection.
         conn: ConnId,
         /// The next bytes of the stream.
+        #[cfg_attr(feature = "serde", serde(skip_deserializing))]
         data: &'a [u8],
     },
     /// Bytes of [`Output::Send`] were handed to the kernel.
@@ -130,6 +135,7 @@ impl Input<'_> {
 
 /// What a machine wants of a driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Output {
     /// Open a UDP socket or a listening socket, and answer with [`Input::Bound`].

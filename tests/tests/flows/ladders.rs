@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sansip::{ClientEnd, DialogChange, DialogEnd, Method, Outgoing, Reply, ServerEnd};
 use sansip_sim::{Packet, Sim, Verdict};
-use sansip_tests::{Manner, News, Phone, Ua, rest, times, uri_of};
+use sansip_tests::simulated::{Manner, News, Phone, Ua, rest, times, uri_of};
 
 use crate::script::{invite, world};
 

@@ -7,7 +7,7 @@ use sansip::{
     ProvisionalError, Reply, Routing, ServerEnd, StatusCode,
 };
 use sansip_sim::Sim;
-use sansip_tests::{Manner, News, Phone, Ua, rest, sent, times, uri_of};
+use sansip_tests::simulated::{Manner, News, Phone, Ua, rest, sent, times, uri_of};
 
 use crate::script::*;
 

@@ -2,7 +2,7 @@
 
 use sansip::{Method, Outgoing};
 use sansip_sim::{Heard, Puppet, Sim};
-use sansip_tests::{Ua, uri_of};
+use sansip_tests::simulated::{Ua, uri_of};
 
 /// Makes a world that keeps its whole trace.
 pub(crate) fn world() -> Sim {

@@ -7,6 +7,7 @@ mod phone;
 mod process;
 mod program;
 mod rig;
+pub mod simulated;
 mod sipp;
 mod skip;
 mod stranger;

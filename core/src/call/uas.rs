@@ -178,6 +178,7 @@ impl Call {
         let server = self.asked(ask).and_then(|at| self.active(at)).ok_or(WrongVerdict::Gone)?;
         let serial = server.serial;
         let mut walk = server.walk.take().ok_or(WrongVerdict::Gone)?;
+        let invite = walk.is_invite();
         let placed = match (walk.stage, verdict) {
             (Stage::Routing, Verdict::Routing(routing)) => {
                 walk.close(cx);
@@ -194,7 +195,7 @@ impl Call {
         };
         self.restore(serial, walk);
         if let (Placed::Reply(reply), Some(at)) = (placed, self.position(serial)) {
-            self.reply(cx, at, reply.into_final());
+            self.reply(cx, at, reply.into_final(invite));
         }
         Ok(())
     }

@@ -244,7 +244,7 @@ impl Endpoint {
 
     /// Ends the walk of a request that no call holds with its final answer.
     pub(super) fn conclude(&mut self, walk: Walk, reply: Reply) {
-        let reply = reply.into_final();
+        let reply = reply.into_final(walk.is_invite());
         let accepts = walk.is_invite() && reply.status.is_success();
         if walk.stateless && !accepts {
             self.reply_stateless(&walk, &reply);

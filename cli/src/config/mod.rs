@@ -195,7 +195,7 @@ mod tests {
             ("[serve]\nlog = \"loud\"\n", "f.toml:2:7: \"loud\" is no level"),
             (
                 "[serve]\nlisten = [\"sip:127.0.0.1\", \"sips:127.0.0.1\"]\n",
-                "f.toml:2:28: transport tls is not built into this version yet",
+                "f.toml:2:10: transport tls is not built into this version yet",
             ),
             ("[endpoint]\nfrom = \"alice\"\n", "f.toml:2:8: "),
             ("calls = \n", "f.toml:1:"),

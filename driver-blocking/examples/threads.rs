@@ -35,7 +35,7 @@ impl Machine for Echo {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let addr: SocketAddr = std::env::args().nth(1).unwrap_or("127.0.0.1:0".into()).parse()?;
+    let addr: SocketAddr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into()).parse()?;
     let node = sansip_blocking::spawn(Echo::default())?;
     node.with(|echo, _now| {
         for (id, proto) in [(1, Proto::Udp), (2, Proto::Tcp)] {
@@ -44,6 +44,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     println!("press Enter to end");
     std::io::stdin().read_line(&mut String::new())?;
-    node.shutdown(Duration::from_secs(1), |_| true);
+    node.stop(Duration::from_secs(1));
     Ok(())
 }

@@ -28,24 +28,28 @@ pub(crate) struct Shared<M> {
     /// The thread inside of the machine, see [`this_thread`].
     inside: AtomicUsize,
     /// A wish to stop, apart so that it can be uttered from inside.
-    wish: Mutex<Option<Stop<M>>>,
+    wish: Mutex<Option<Instant>>,
 }
 
 /// What the lock protects.
 pub(crate) struct Engine<M> {
-    pub(crate) machine: M,
+    /// Absent when the node has ended, so that whoever waits for the machine's word learns of it.
+    machine: Option<M>,
     pub(crate) udp: Vec<Udp>,
     pub(crate) tcp: Tcp,
     pub(crate) dns: Dns,
-    phase: Phase<M>,
+    phase: Phase,
     wall: Wall,
     armed: Option<Instant>,
     threads: usize,
 }
 
-enum Phase<M> {
-    Running,
-    Stopping(Stop<M>),
+#[derive(Clone, Copy)]
+enum Phase {
+    Running {
+        /// When the machine is to be done at the latest.
+        until: Option<Instant>,
+    },
     /// The machine is left alone; what was sent still goes out.
     Closing {
         deadline: Instant,
@@ -53,29 +57,14 @@ enum Phase<M> {
     Ended,
 }
 
-struct Stop<M> {
-    deadline: Instant,
-    done: Done<M>,
-}
-
-impl<M> Stop<M> {
-    fn is_done(&mut self, machine: &M) -> bool {
-        // Who cannot tell does not wait.
-        catch_unwind(AssertUnwindSafe(|| (self.done)(machine))).unwrap_or(true)
-    }
-}
-
-/// Tells whether the machine has nothing left to do.
-pub(crate) type Done<M> = Box<dyn FnMut(&M) -> bool + Send>;
-
 impl<M: Machine + Send + 'static> Shared<M> {
     pub(crate) fn start(machine: M) -> io::Result<Arc<Self>> {
         let engine = Engine {
-            machine,
+            machine: Some(machine),
             udp: Vec::new(),
             tcp: Tcp::default(),
             dns: Dns::default(),
-            phase: Phase::Running,
+            phase: Phase::Running { until: None },
             wall: Wall::default(),
             armed: None,
             threads: 0,
@@ -94,20 +83,20 @@ impl<M: Machine + Send + 'static> Shared<M> {
 
     /// Runs `f` on the machine and does what the machine wants; `None` if the node has ended.
     pub(crate) fn run<R>(self: &Arc<Self>, f: impl FnOnce(&mut M, Instant) -> R) -> Option<R> {
-        self.enter(|engine, now| f(&mut engine.machine, now))
+        self.enter(|engine, now| engine.machine.as_mut().map(|machine| f(machine, now))).flatten()
     }
 
     /// Runs `f` on the engine and does what the machine wants; `None` if the node has ended.
     pub(crate) fn enter<R>(self: &Arc<Self>, f: impl FnOnce(&mut Engine<M>, Instant) -> R) -> Option<R> {
         let mut engine = self.lock();
-        if !matches!(engine.phase, Phase::Running | Phase::Stopping(_)) {
+        if engine.is_closing() {
             return None;
         }
         self.inside.store(this_thread(), Ordering::Relaxed);
         let result = catch_unwind(AssertUnwindSafe(|| {
             let now = now();
             if let Some(wall) = engine.wall.news(now) {
-                engine.machine.handle_input(now, Input::Wall(wall));
+                engine.feed(Input::Wall(wall));
             }
             let result = f(&mut engine, now);
             self.drain(&mut engine);
@@ -120,9 +109,9 @@ impl<M: Machine + Send + 'static> Shared<M> {
             self.timer.notify_one();
             resume_unwind(panic)
         });
-        let next = [engine.machine.poll_timeout(), engine.tcp.lingers_until()].into_iter().flatten().min();
+        let next = [engine.due(), engine.tcp.lingers_until()].into_iter().flatten().min();
         let sooner = next.is_some_and(|next| engine.armed.is_none_or(|armed| next < armed));
-        if sooner || matches!(engine.phase, Phase::Stopping(_)) {
+        if sooner || engine.is_stopped() {
             self.timer.notify_one();
         }
         Some(result)
@@ -156,10 +145,9 @@ impl<M: Machine + Send + 'static> Shared<M> {
         self.inside.load(Ordering::Relaxed) == this_thread()
     }
 
-    /// Has the node end when `done` holds or `grace` has passed.
-    pub(crate) fn stop(&self, grace: Duration, done: Done<M>) {
-        let stop = Stop { deadline: now() + grace, done };
-        *self.wish.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
+    /// Has the node end when `grace` has passed.
+    pub(crate) fn stop(&self, grace: Duration) {
+        *self.wish.lock().unwrap_or_else(PoisonError::into_inner) = Some(now() + grace);
         if !self.is_inside() {
             // The timer's thread either sees the wish when it next takes the lock, or waits already.
             drop(self.lock());
@@ -186,12 +174,17 @@ impl<M: Machine + Send + 'static> Shared<M> {
 
     fn keep_time(self: &Arc<Self>) {
         loop {
-            let due = self.lock().machine.poll_timeout();
+            let due = self.lock().due();
             if due.is_some_and(|due| due <= now()) {
                 self.run(|machine, now| machine.handle_input(now, Input::Timeout));
             }
             let mut engine = self.lock();
-            let Some(next) = self.settle(&mut engine) else { return };
+            let Some(next) = self.settle(&mut engine) else {
+                let machine = engine.machine.take();
+                // The machine may use the node's handles when it is dropped.
+                drop(engine);
+                return drop(machine);
+            };
             engine.armed = next;
             match next.map(|next| next.since(now())) {
                 Some(Duration::ZERO) => {}
@@ -203,26 +196,17 @@ impl<M: Machine + Send + 'static> Shared<M> {
 
     /// Moves on with stopping, and returns when to look again; `None` when the node has ended.
     fn settle(&self, engine: &mut Engine<M>) -> Option<Option<Instant>> {
-        if let Some(stop) = self.wish.lock().unwrap_or_else(PoisonError::into_inner).take()
-            && matches!(engine.phase, Phase::Running | Phase::Stopping(_))
-        {
-            engine.phase = Phase::Stopping(stop);
-        }
         let now = now();
-        if let Phase::Stopping(stop) = &mut engine.phase
-            && (stop.deadline <= now || stop.is_done(&engine.machine))
-        {
-            engine.phase = Phase::Closing { deadline: now + LINGER };
-            engine.udp.drain(..).for_each(Udp::close);
-            engine.tcp.close_all();
+        if let Phase::Running { until } = &mut engine.phase {
+            *until = self.wish.lock().unwrap_or_else(PoisonError::into_inner).or(*until);
+            if until.is_some_and(|until| until <= now) || engine.is_stopped() {
+                engine.close(now);
+            }
         }
         let lingering = engine.tcp.expire(now);
-        let (machine, phase) = match &engine.phase {
-            Phase::Running => (engine.machine.poll_timeout(), None),
-            Phase::Stopping(stop) => (engine.machine.poll_timeout(), Some(stop.deadline)),
-            Phase::Closing { deadline } if *deadline > now && !engine.tcp.is_empty() => {
-                (None, Some(*deadline))
-            }
+        let (machine, phase) = match engine.phase {
+            Phase::Running { until } => (engine.due(), until),
+            Phase::Closing { deadline } if deadline > now && !engine.tcp.is_empty() => (None, Some(deadline)),
             Phase::Closing { .. } | Phase::Ended => {
                 engine.end();
                 return None;
@@ -233,7 +217,7 @@ impl<M: Machine + Send + 'static> Shared<M> {
 
     /// Does all that the machine wants, until it wants nothing more.
     fn drain(self: &Arc<Self>, engine: &mut Engine<M>) {
-        while let Some(output) = engine.machine.poll_output() {
+        while let Some(output) = engine.machine.as_mut().and_then(Machine::poll_output) {
             self.perform(engine, output);
         }
     }
@@ -278,14 +262,30 @@ impl<M: Machine + Send + 'static> Shared<M> {
 
 impl<M: Machine> Engine<M> {
     pub(crate) fn feed(&mut self, input: Input<'_>) {
-        self.machine.handle_input(now(), input);
+        if let Some(machine) = &mut self.machine {
+            machine.handle_input(now(), input);
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.machine.as_ref().and_then(Machine::poll_timeout)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.machine.as_ref().is_none_or(Machine::is_stopped)
     }
 }
 
 impl<M> Engine<M> {
     /// Tells whether the machine is done and connections only flush.
     pub(crate) fn is_closing(&self) -> bool {
-        !matches!(self.phase, Phase::Running | Phase::Stopping(_))
+        !matches!(self.phase, Phase::Running { .. })
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.phase = Phase::Closing { deadline: now + LINGER };
+        self.udp.drain(..).for_each(Udp::close);
+        self.tcp.close_all();
     }
 
     fn end(&mut self) {

@@ -28,7 +28,7 @@
 //! let node = sansip_blocking::spawn(Echo(Vec::new()))?;
 //! let addr = "127.0.0.1:0".parse().unwrap();
 //! node.with(|echo, _now| echo.0.push(Output::Bind { socket: SocketId(1), proto: Proto::Udp, addr }))?;
-//! node.shutdown(std::time::Duration::ZERO, |_| true);
+//! node.stop(std::time::Duration::ZERO);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -36,9 +36,11 @@
 mod clock;
 mod dns;
 mod engine;
+mod handle;
 mod node;
 mod tcp;
 mod udp;
 
 pub use clock::{now, seed};
+pub use handle::{Received, RequestError, Sent};
 pub use node::{NodeError, NodeHandle, WeakNodeHandle, spawn};

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::engine::Shared;
 
-/// Starts threads that run `machine` until every handle is gone or one asks it to stop.
+/// Starts threads that run `machine` until it stops, every handle is gone, or one asks for the end.
 ///
 /// # Errors
 ///
@@ -39,12 +39,13 @@ impl<M: Machine + Send + 'static> NodeHandle<M> {
         outcome.map_err(|_| NodeError::Panicked)
     }
 
-    /// Ends the node as soon as `done` holds, asked after every input, or when `grace` has passed; returns when all its
-    /// threads but running name look-ups have ended.
+    /// Ends the node when `grace` has passed, or before if its machine stops by itself; returns when all its threads
+    /// but running name look-ups have ended.
     ///
-    /// What was sent on connections before is still flushed, for five seconds at most.
-    pub fn shutdown(&self, grace: Duration, done: impl FnMut(&M) -> bool + Send + 'static) {
-        self.owner.shared.stop(grace, Box::new(done));
+    /// What was sent on connections before is still flushed, for five seconds at most. From inside the machine it
+    /// returns at once.
+    pub fn stop(&self, grace: Duration) {
+        self.owner.shared.stop(grace);
         if !self.owner.shared.is_inside() {
             self.owner.shared.await_end();
         }
@@ -119,6 +120,6 @@ struct Owner<M: Machine + Send + 'static> {
 
 impl<M: Machine + Send + 'static> Drop for Owner<M> {
     fn drop(&mut self) {
-        self.shared.stop(Duration::ZERO, Box::new(|_| true));
+        self.shared.stop(Duration::ZERO);
     }
 }

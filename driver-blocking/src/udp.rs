@@ -42,11 +42,11 @@ impl<M: Machine + Send + 'static> Shared<M> {
             match socket.recv_from(&mut buffer) {
                 Ok((len, remote)) => {
                     let payload = &buffer[..len];
-                    let fed = self.enter(|engine, now| {
+                    let fed = self.enter(|engine, _| {
                         let bound = engine.udp.iter().any(|udp| udp.id == id);
                         if bound {
                             let input = Input::Datagram { socket: id, local, remote, payload };
-                            engine.machine.handle_input(now, input);
+                            engine.feed(input);
                         }
                         bound
                     });

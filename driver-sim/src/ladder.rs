@@ -362,7 +362,8 @@ impl Grid {
         for line in lines {
             let Line::Arrow(arrow) = line else { continue };
             let ends = arrow.ends(columns);
-            gap = gap.max((arrow.label.chars().count() + 8).div_ceil(ends.1.abs_diff(ends.0).max(1)));
+            let needs = arrow.label.chars().count() + arrow.ink() + 1;
+            gap = gap.max(needs.div_ceil(ends.1.abs_diff(ends.0).max(1)));
         }
         let gap = gap.clamp(12, (Self::WIDTH / spans).max(12));
         let first = columns.first().map_or(0, |node| name(node).div_ceil(2));
@@ -405,7 +406,7 @@ impl Grid {
         };
         row[blank].fill(' ');
         row[head_at] = if lost || rightwards { head } else { '<' };
-        let room = (right - left).saturating_sub(8);
+        let room = (right - left).saturating_sub(arrow.ink());
         let label: Vec<char> = format!(" {} ", clip(&arrow.label, room)).chars().collect();
         put(&mut row, left + (right - left - label.len().min(right - left)) / 2, &label);
         row.into_iter().collect()
@@ -417,6 +418,11 @@ impl Grid {
 }
 
 impl Arrow {
+    /// Returns what an arrow takes beside its label: blanks around it, a line, and a head that may stand off.
+    const fn ink(&self) -> usize {
+        if matches!(self.end, End::Dropped(..)) { 10 } else { 6 }
+    }
+
     /// Returns the columns where it begins and ends.
     fn ends(&self, columns: &[NodeId]) -> (usize, usize) {
         let column = |node: NodeId| columns.iter().position(|other| *other == node).unwrap_or(0);
@@ -453,8 +459,9 @@ fn plain(text: &str) -> String {
 }
 
 fn short(delay: Duration) -> String {
-    if delay < Duration::from_millis(10) {
-        return format!("{}us", delay.as_micros());
+    let exact = delay.subsec_micros().is_multiple_of(1000);
+    if exact || delay >= Duration::from_millis(10) {
+        return format!("{}ms", delay.as_millis());
     }
-    format!("{}ms", delay.as_millis())
+    format!("{}us", delay.as_micros())
 }

@@ -91,66 +91,66 @@ impl<'a> Net<'a> {
 
     /// Adds a rule: it sees every datagram and every piece of a stream that no partition stops.
     pub fn rule(self, rule: impl FnMut(&Packet) -> Verdict + 'static) -> FaultId {
-        self.network.faults.add(vec![Fault::Rule(Box::new(rule))])
+        self.add("rule".into(), vec![Fault::Rule(Box::new(rule))])
     }
 
     /// Separates two groups of nodes: datagrams between them are lost, streams stall.
-    pub fn partition<A, B>(mut self, left: A, right: B) -> FaultId
+    pub fn partition<A, B>(self, left: A, right: B) -> FaultId
     where
         A: IntoIterator<Item: Into<NodeId>>,
         B: IntoIterator<Item: Into<NodeId>>,
     {
         let (left, right) = (group(left), group(right));
-        self.note(format!("partition {} from {}", self.names(&left), self.names(&right)));
-        self.network.faults.add(vec![
-            Fault::Cut { from: left.clone(), to: right.clone() },
-            Fault::Cut { from: right, to: left },
-        ])
+        let words = format!("partition {} from {}", self.names(&left), self.names(&right));
+        let there = Fault::Cut { from: left.clone(), to: right.clone() };
+        self.add(words, vec![there, Fault::Cut { from: right, to: left }])
     }
 
     /// Stops what goes from one group of nodes to another, but not what comes back.
-    pub fn cut<A, B>(mut self, from: A, to: B) -> FaultId
+    pub fn cut<A, B>(self, from: A, to: B) -> FaultId
     where
         A: IntoIterator<Item: Into<NodeId>>,
         B: IntoIterator<Item: Into<NodeId>>,
     {
         let (from, to) = (group(from), group(to));
-        self.note(format!("cut {} to {}", self.names(&from), self.names(&to)));
-        self.network.faults.add(vec![Fault::Cut { from, to }])
+        let words = format!("cut {} to {}", self.names(&from), self.names(&to));
+        self.add(words, vec![Fault::Cut { from, to }])
     }
 
     /// Separates a node from all others, also those that come later.
-    pub fn isolate(mut self, node: impl Into<NodeId>) -> FaultId {
+    pub fn isolate(self, node: impl Into<NodeId>) -> FaultId {
         let node = node.into();
-        self.note(format!("isolate {}", self.nodes[node.0 as usize].name));
         let one = Group::These([node].into());
-        self.network.faults.add(vec![
-            Fault::Cut { from: one.clone(), to: Group::AllBut(node) },
-            Fault::Cut { from: Group::AllBut(node), to: one },
-        ])
+        let words = format!("isolate {}", self.names(&one));
+        let there = Fault::Cut { from: one.clone(), to: Group::AllBut(node) };
+        self.add(words, vec![there, Fault::Cut { from: Group::AllBut(node), to: one }])
     }
 
     /// Makes everything from one group of nodes to another take longer.
-    pub fn clog<A, B>(mut self, from: A, to: B, extra: Duration) -> FaultId
+    pub fn clog<A, B>(self, from: A, to: B, extra: Duration) -> FaultId
     where
         A: IntoIterator<Item: Into<NodeId>>,
         B: IntoIterator<Item: Into<NodeId>>,
     {
         let (from, to) = (group(from), group(to));
-        self.note(format!("clog {} to {} by {extra:?}", self.names(&from), self.names(&to)));
-        self.network.faults.add(vec![Fault::Clog { from, to, extra }])
+        let words = format!("clog {} to {} by {extra:?}", self.names(&from), self.names(&to));
+        self.add(words, vec![Fault::Clog { from, to, extra }])
     }
 
     /// Takes a fault back; returns whether it was still in force.
-    pub fn heal(mut self, fault: FaultId) -> bool {
-        self.note(format!("heal fault {}", fault.0));
-        self.network.faults.remove(fault)
+    pub fn heal(self, fault: FaultId) -> bool {
+        let healed = self.network.faults.remove(fault);
+        if let Some(words) = &healed {
+            let text = format!("no more {words}");
+            self.trace.push(self.now, What::Note { text });
+        }
+        healed.is_some()
     }
 
     /// Takes all rules, partitions and clogs back. Links keep their properties.
-    pub fn heal_all(mut self) {
-        self.note("heal all".into());
+    pub fn heal_all(self) {
         self.network.faults.clear();
+        self.trace.push(self.now, What::Note { text: "no more faults".into() });
     }
 
     /// Sets whether senders are told that a port or host is not there; they are unless told otherwise.
@@ -175,8 +175,9 @@ impl<'a> Net<'a> {
         names.join(", ")
     }
 
-    fn note(&mut self, text: String) {
-        self.trace.push(self.now, What::Note { text });
+    fn add(self, words: String, faults: Vec<Fault>) -> FaultId {
+        self.trace.push(self.now, What::Note { text: words.clone() });
+        self.network.faults.add(words, faults)
     }
 }
 

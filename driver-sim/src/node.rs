@@ -147,7 +147,7 @@ impl Sim {
         if self.nodes[id.index()].power == Power::Up {
             self.crash(id);
         }
-        self.note(format!("{} starts", self.name(id)));
+        self.note(format!("{} starts again", self.name(id)));
         let slot = &mut self.nodes[id.index()];
         let away = self.now.since(slot.born);
         slot.wall = UnixTime::from_millis(slot.wall.as_millis() + (Instant::EPOCH + away).as_millis());
@@ -233,7 +233,8 @@ impl Slot {
 
     pub(crate) fn new(index: u32, name: &str, setup: Setup, machine: Box<dyn Run>, now: Instant) -> Self {
         let usual = || vec![usual_v4(index).into(), usual_v6(index).into()];
-        let wall = setup.wall.unwrap_or(UnixTime::from_millis(Self::WALL.as_millis() + now.as_millis()));
+        let wall =
+            setup.wall.unwrap_or_else(|| UnixTime::from_millis(Self::WALL.as_millis() + now.as_millis()));
         Self {
             name: name.into(),
             addresses: if setup.addresses.is_empty() { usual() } else { setup.addresses },

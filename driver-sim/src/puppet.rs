@@ -236,7 +236,7 @@ impl Puppet {
         let remote = line.remote();
         let like = |ip: &&IpAddr| ip.is_ipv4() == remote.is_ipv4();
         let ip = sim.addresses(self.node).iter().find(like).copied();
-        let local = SocketAddr::new(ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), self.port);
+        let local = SocketAddr::new(ip.unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into()), self.port);
         let name = sim.name(self.node).to_owned();
         let branch = sim.on(self.node, |actor, _| {
             actor.branches += 1;

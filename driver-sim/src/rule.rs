@@ -93,21 +93,22 @@ impl Group {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     next: u64,
-    list: Vec<(FaultId, Vec<Fault>)>,
+    list: Vec<(FaultId, String, Vec<Fault>)>,
 }
 
 impl Faults {
-    pub(crate) fn add(&mut self, faults: Vec<Fault>) -> FaultId {
+    /// Adds what belongs together, with words for it.
+    pub(crate) fn add(&mut self, words: String, faults: Vec<Fault>) -> FaultId {
         let id = FaultId(self.next);
         self.next += 1;
-        self.list.push((id, faults));
+        self.list.push((id, words, faults));
         id
     }
 
-    pub(crate) fn remove(&mut self, id: FaultId) -> bool {
-        let before = self.list.len();
-        self.list.retain(|(other, _)| *other != id);
-        self.list.len() < before
+    /// Takes a fault away and returns its words, `None` if it was not there.
+    pub(crate) fn remove(&mut self, id: FaultId) -> Option<String> {
+        let index = self.list.iter().position(|(other, ..)| *other == id)?;
+        Some(self.list.remove(index).1)
     }
 
     pub(crate) fn clear(&mut self) {
@@ -117,13 +118,12 @@ impl Faults {
     /// Tells whether a partition separates two nodes. No node is separated from itself.
     pub(crate) fn cuts(&self, a: NodeId, b: NodeId) -> bool {
         let cuts = |fault: &Fault| matches!(fault, Fault::Cut { from, to } if from.has(a) && to.has(b));
-        a != b && self.list.iter().any(|(_, faults)| faults.iter().any(cuts))
+        a != b && self.all().any(cuts)
     }
 
     /// Returns how much longer clogs make the way.
     pub(crate) fn extra(&self, a: NodeId, b: NodeId) -> Duration {
-        let faults = self.list.iter().flat_map(|(_, faults)| faults);
-        faults
+        self.all()
             .filter_map(|fault| match fault {
                 Fault::Clog { from, to, extra } if from.has(a) && to.has(b) => Some(*extra),
                 _ => None,
@@ -132,21 +132,23 @@ impl Faults {
     }
 
     pub(crate) fn has_rules(&self) -> bool {
-        self.list.iter().any(|(_, faults)| faults.iter().any(|fault| matches!(fault, Fault::Rule(_))))
+        self.all().any(|fault| matches!(fault, Fault::Rule(_)))
     }
 
     /// Returns the first verdict that is not to pass.
     pub(crate) fn judge(&mut self, packet: &Packet) -> Verdict {
-        for (_, faults) in &mut self.list {
-            for fault in faults {
-                let Fault::Rule(rule) = fault else { continue };
-                let verdict = rule(packet);
-                if verdict != Verdict::Pass {
-                    return verdict;
-                }
+        for fault in self.list.iter_mut().flat_map(|(_, _, faults)| faults) {
+            let Fault::Rule(rule) = fault else { continue };
+            let verdict = rule(packet);
+            if verdict != Verdict::Pass {
+                return verdict;
             }
         }
         Verdict::Pass
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Fault> {
+        self.list.iter().flat_map(|(_, _, faults)| faults)
     }
 }
 
@@ -161,12 +163,13 @@ mod tests {
     #[test]
     fn partitions_end_when_the_last_one_over_a_pair_is_taken_back() {
         let mut faults = Faults::default();
-        let one = faults.add(vec![Fault::Cut { from: group(&[0]), to: group(&[1, 2]) }]);
-        let two = faults.add(vec![Fault::Cut { from: Group::AllBut(NodeId(1)), to: group(&[1]) }]);
+        let one = faults.add("one".into(), vec![Fault::Cut { from: group(&[0]), to: group(&[1, 2]) }]);
+        let two =
+            faults.add("two".into(), vec![Fault::Cut { from: Group::AllBut(NodeId(1)), to: group(&[1]) }]);
         assert!(faults.cuts(NodeId(0), NodeId(1)) && !faults.cuts(NodeId(1), NodeId(0)));
-        assert!(faults.remove(one) && !faults.remove(one));
+        assert_eq!((faults.remove(one), faults.remove(one)), (Some("one".into()), None));
         assert!(faults.cuts(NodeId(0), NodeId(1)) && !faults.cuts(NodeId(0), NodeId(2)));
-        assert!(faults.remove(two));
+        assert!(faults.remove(two).is_some());
         assert!(!faults.cuts(NodeId(0), NodeId(1)));
     }
 
@@ -175,7 +178,7 @@ mod tests {
         let mut faults = Faults::default();
         for _ in 0..2 {
             let extra = Duration::from_millis(30);
-            faults.add(vec![Fault::Clog { from: group(&[0]), to: group(&[1]), extra }]);
+            faults.add("clog".into(), vec![Fault::Clog { from: group(&[0]), to: group(&[1]), extra }]);
         }
         assert_eq!(faults.extra(NodeId(0), NodeId(1)), Duration::from_millis(60));
         assert_eq!(faults.extra(NodeId(1), NodeId(0)), Duration::ZERO);

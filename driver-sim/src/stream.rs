@@ -46,6 +46,8 @@ pub(crate) enum StreamStep {
     Confirmed,
     /// Nobody answered in time, or no host is there.
     GiveUpOpening(IoKind),
+    /// What was written at one moment is taken together.
+    Pump { side: usize },
     /// Bytes are at the other end; they took so many of the buffer.
     Segment { side: usize, data: Bytes, held: usize },
     /// The end of the bytes is at the other end.
@@ -114,6 +116,8 @@ struct Way {
     last_arrival: Instant,
     stall: Stall,
     read: Readiness,
+    /// A pump is on its way.
+    pumps: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,7 +155,7 @@ impl Sim {
     /// Opens a connection as a machine wants it.
     pub(crate) fn connect(&mut self, node: NodeId, conn: ConnId, proto: Proto, remote: SocketAddr) {
         let slot = &mut self.nodes[node.index()];
-        assert!(conn.0 % 2 == 0, "{} opens a connection with the odd number {}", slot.name, conn.0);
+        assert!(conn.0.is_multiple_of(2), "{} opens a connection with the odd number {}", slot.name, conn.0);
         assert!(!slot.conns.contains_key(&conn), "{} opens connection {} twice", slot.name, conn.0);
         let local = slot.address_like(remote.ip()).filter(|_| proto == Proto::Tcp);
         let port = local.and_then(|ip| slot.sockets.free_port(Proto::Tcp, ip));
@@ -194,8 +198,8 @@ impl Sim {
         self.trace_stream(id, side, data.clone(), StreamEvent::Wrote);
         if let Some(stream) = self.streams.live.get_mut(&id).filter(|_| !data.is_empty()) {
             stream.ways[side].waiting.push_back(data);
+            self.queue_pump(id, side);
         }
-        self.pump(id, side);
     }
 
     /// Ends a connection as a machine wants it.
@@ -215,7 +219,7 @@ impl Sim {
             (_, CloseHow::Flush) => {
                 stream.ends[side].state = EndState::Flushing;
                 stream.ways[side].fin = Fin::Wanted;
-                self.pump(id, side);
+                self.queue_pump(id, side);
             }
             (_, CloseHow::Reset) => {
                 self.send_reset(id, side);
@@ -289,6 +293,7 @@ impl Sim {
             StreamStep::Confirm => self.confirm(id),
             StreamStep::Confirmed => self.confirmed(id),
             StreamStep::GiveUpOpening(kind) => self.end_and_attend(id, 0, Some(kind)),
+            StreamStep::Pump { side } => self.pump_now(id, side),
             StreamStep::Segment { side, data, held } => self.segment(id, side, data, held),
             StreamStep::Fin { side } => self.fin(id, side),
             StreamStep::Rst { side } => self.reset(id, 1 - side),
@@ -483,6 +488,21 @@ impl Sim {
         self.schedule_stream(at, id, StreamStep::Read { side });
     }
 
+    fn queue_pump(&mut self, id: u64, side: usize) {
+        let Some(stream) = self.streams.live.get_mut(&id) else { return };
+        if !std::mem::replace(&mut stream.ways[side].pumps, true) {
+            self.schedule_stream(self.now, id, StreamStep::Pump { side });
+        }
+    }
+
+    fn pump_now(&mut self, id: u64, side: usize) {
+        let Some(stream) = self.streams.live.get_mut(&id) else { return };
+        stream.ways[side].pumps = false;
+        let writer = stream.ends[side].node;
+        self.pump(id, side);
+        self.attend(writer);
+    }
+
     fn retry(&mut self, id: u64, side: usize) {
         let Some(stream) = self.streams.live.get_mut(&id) else { return };
         let writer = stream.ends[side].node;
@@ -525,7 +545,8 @@ impl Sim {
         let way = &mut stream.ways[side];
         let probes = matches!(way.stall, Stall::Since { .. });
         let data = way.cut(segments, &mut stream.draws);
-        if data.is_empty() && way.fin != Fin::Wanted && !probes {
+        let ends = data.is_empty() && way.waiting.is_empty() && way.fin == Fin::Wanted;
+        if data.is_empty() && !ends && !probes {
             return false;
         }
         let held = data.len();
@@ -541,7 +562,7 @@ impl Sim {
         };
         let at = (self.now + delay).max(way.last_arrival);
         way.last_arrival = at;
-        if held == 0 && way.fin == Fin::Wanted {
+        if ends {
             way.fin = Fin::Sent;
             self.schedule_stream(at, id, StreamStep::Fin { side });
             return false;

@@ -151,7 +151,12 @@ pub enum What {
         /// What it was.
         what: &'static str,
     },
-    /// The world changed: a node started or crashed, a fault came or went.
+    /// A node started.
+    Started {
+        /// The node.
+        node: NodeId,
+    },
+    /// The world changed: a node crashed, a fault came or went.
     Note {
         /// In words.
         text: String,
@@ -303,6 +308,10 @@ impl Feed<'_> {
                 self.byte(9);
                 self.bytes(text.as_bytes());
             }
+            What::Started { node } => {
+                self.byte(10);
+                self.node(*node);
+            }
         }
     }
 
@@ -345,7 +354,7 @@ impl Feed<'_> {
     }
 
     fn debug(&mut self, value: &dyn fmt::Debug) {
-        write!(self, "{value:?}\n").expect("a hash takes any text");
+        writeln!(self, "{value:?}").expect("a hash takes any text");
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
@@ -405,5 +414,5 @@ mod tests {
         assert_eq!(trace.hash(), PINNED);
     }
 
-    const PINNED: u128 = 0;
+    const PINNED: u128 = 126039102651878632715506840957456689857;
 }

@@ -57,7 +57,7 @@ impl Sim {
     /// Wakes of one node at one moment, after which it counts as a livelock.
     const WAKES: u32 = 1_000;
     /// Outputs of one node at one moment in answer to one input, after which it counts as a livelock.
-    const OUTPUTS: u32 = 1_000_000;
+    const OUTPUTS: u32 = 100_000;
     /// Steps at one moment, after which it counts as a livelock.
     const STANDSTILL: u32 = 1_000_000;
 
@@ -127,7 +127,6 @@ impl Sim {
         }
         self.nodes.push(slot);
         self.network.add_node();
-        self.note(format!("{name} starts"));
         self.start(id);
         Node::new(id)
     }
@@ -348,6 +347,7 @@ impl Sim {
     /// Gives a machine its first input.
     pub(crate) fn start(&mut self, node: NodeId) {
         let wall = self.nodes[node.index()].wall;
+        self.trace.push(self.now, What::Started { node });
         self.give(node, Input::Wall(wall));
     }
 

@@ -36,7 +36,7 @@ impl Machine for Echo {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let addr: SocketAddr = std::env::args().nth(1).unwrap_or("127.0.0.1:0".into()).parse()?;
+    let addr: SocketAddr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".into()).parse()?;
     let node = sansip_tokio::spawn(Echo::default());
     node.with(move |echo, _now| {
         for (id, proto) in [(1, Proto::Udp), (2, Proto::Tcp)] {
@@ -46,6 +46,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     .await?;
     println!("press Enter to end");
     tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
-    node.shutdown(Duration::from_secs(1), |_| true).await;
+    node.stop(Duration::from_secs(1)).await;
     Ok(())
 }

@@ -29,17 +29,25 @@
 //! let node = sansip_tokio::spawn(Echo(Vec::new()));
 //! let addr = "127.0.0.1:0".parse().unwrap();
 //! node.with(move |echo, _now| echo.0.push(Output::Bind { socket: SocketId(1), proto: Proto::Udp, addr })).await?;
-//! node.shutdown(std::time::Duration::ZERO, |_| true).await;
+//! node.stop(std::time::Duration::ZERO).await;
 //! # Ok::<(), sansip_tokio::NodeError>(()) }).unwrap();
 //! ```
 #![forbid(unsafe_code)]
 
+mod async_service;
 mod clock;
 mod dns;
+mod handle;
 mod node;
 mod reactor;
 mod tcp;
 mod udp;
 
+pub use async_service::{Asked, Async, AsyncNode, AsyncService, spawn_async};
 pub use clock::{now, seed};
+pub use handle::{Received, RequestError, Sent};
 pub use node::{Node, NodeError, NodeHandle, WeakNodeHandle, node, spawn};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::reactor::Reactor;
 
-/// Starts a task on the current runtime that runs `machine` until every handle is gone or one asks it to stop.
+/// Starts a task on the current runtime that runs `machine` until it stops, every handle is gone, or one asks for the end.
 ///
 /// # Panics
 ///
@@ -37,8 +37,8 @@ pub struct Node<M> {
 impl<M: Machine> Node<M> {
     /// Runs `machine` with sockets and time of the current runtime, and returns it in the end.
     ///
-    /// It ends when all handles are gone or one asked for [`NodeHandle::shutdown`]. What was sent on connections
-    /// before is still flushed, for five seconds at most.
+    /// It ends when the machine stops, when all handles are gone, or when one asked for [`NodeHandle::stop`]. What was
+    /// sent on connections before is still flushed, for five seconds at most.
     pub async fn run(self, machine: M) -> M {
         let mut reactor = Reactor::new(machine, self.mailbox);
         poll_fn(|cx| reactor.poll(cx)).await;
@@ -70,10 +70,10 @@ impl<M: Machine> NodeHandle<M> {
         outcome.await.unwrap_or(Err(NodeError::Gone))
     }
 
-    /// Ends the node as soon as `done` holds, asked after every input, or when `grace` has passed; returns when it ended.
-    pub async fn shutdown(&self, grace: Duration, done: impl FnMut(&M) -> bool + Send + 'static) {
+    /// Ends the node when `grace` has passed, or before if its machine stops by itself, and returns when it has ended.
+    pub async fn stop(&self, grace: Duration) {
         // If the mailbox is closed, the node has ended already.
-        let _ = self.sender.send(Letter::Stop { grace, done: Box::new(done) }).await;
+        let _ = self.sender.send(Letter::Stop { grace }).await;
         self.sender.closed().await;
     }
 
@@ -139,14 +139,11 @@ pub enum NodeError {
 /// What handles put into the mailbox.
 pub(crate) enum Letter<M> {
     Run(Run<M>),
-    Stop { grace: Duration, done: Done<M> },
+    Stop { grace: Duration },
 }
 
 /// What a letter does to the machine at the node's time.
 type Run<M> = Box<dyn FnOnce(&mut M, Instant) + Send>;
-
-/// Tells whether the machine has nothing left to do.
-pub(crate) type Done<M> = Box<dyn FnMut(&M) -> bool + Send>;
 
 impl<M> fmt::Debug for Letter<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

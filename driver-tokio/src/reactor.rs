@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     clock::{Wall, moment, now},
     dns::Dns,
-    node::{Done, Letter},
+    node::Letter,
     tcp::{LINGER, Step, Tcp},
     udp::Udp,
 };
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct Reactor<M> {
     machine: M,
     mailbox: mpsc::Receiver<Letter<M>>,
-    phase: Phase<M>,
+    phase: Phase,
     udp: Vec<Udp>,
     tcp: Tcp,
     dns: Dns,
@@ -37,9 +37,12 @@ pub(crate) struct Reactor<M> {
     again: bool,
 }
 
-enum Phase<M> {
-    Running,
-    Stopping { deadline: Instant, done: Done<M> },
+enum Phase {
+    Running {
+        /// When the machine is to be done at the latest.
+        until: Option<Instant>,
+    },
+    /// The machine is left alone; what was sent still goes out.
     Closing { deadline: Instant },
 }
 
@@ -48,7 +51,7 @@ impl<M: Machine> Reactor<M> {
         Self {
             machine,
             mailbox,
-            phase: Phase::Running,
+            phase: Phase::Running { until: None },
             udp: Vec::new(),
             tcp: Tcp::new(),
             dns: Dns::default(),
@@ -112,11 +115,11 @@ impl<M: Machine> Reactor<M> {
                     run(&mut self.machine, now());
                     self.drain();
                 }
-                Poll::Ready(Some(Letter::Stop { grace, done })) => {
-                    self.phase = Phase::Stopping { deadline: now() + grace, done };
+                Poll::Ready(Some(Letter::Stop { grace })) => {
+                    self.phase = Phase::Running { until: Some(now() + grace) };
                 }
                 Poll::Ready(None) => {
-                    self.phase = Phase::Stopping { deadline: now(), done: Box::new(|_| true) };
+                    self.phase = Phase::Running { until: Some(now()) };
                     return;
                 }
             }
@@ -206,8 +209,8 @@ impl<M: Machine> Reactor<M> {
     }
 
     fn check_stop(&mut self) {
-        let Phase::Stopping { deadline, done } = &mut self.phase else { return };
-        if *deadline <= now() || done(&self.machine) {
+        let late = matches!(self.phase, Phase::Running { until: Some(until) } if until <= now());
+        if late || self.machine.is_stopped() {
             self.tcp.close_all();
             self.phase = Phase::Closing { deadline: now() + LINGER };
             self.again = true;
@@ -218,8 +221,7 @@ impl<M: Machine> Reactor<M> {
     fn arm(&mut self, cx: &mut Context<'_>) {
         let now = now();
         let (machine, phase) = match self.phase {
-            Phase::Running => (self.machine.poll_timeout(), None),
-            Phase::Stopping { deadline, .. } => (self.machine.poll_timeout(), Some(deadline)),
+            Phase::Running { until } => (self.machine.poll_timeout(), until),
             Phase::Closing { deadline } => (None, Some(deadline)),
         };
         let next = [machine, phase, self.tcp.expire(now)].into_iter().flatten().min();

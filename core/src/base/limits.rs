@@ -23,6 +23,8 @@ pub struct Limits {
     pub transactions_per_call: usize,
     /// Dialogs of one Call-ID at once. A response that would make one more is not turned into a dialog.
     pub dialogs_per_call: usize,
+    /// Reliable provisional responses of one INVITE that wait for the PRACK of the one before.
+    pub reliable_queue: usize,
     /// Questions waiting for the application at once. A request that would ask one more gets 503 with Retry-After.
     pub questions: usize,
     /// Stream connections at once over all listeners. One more is reset at once.
@@ -67,6 +69,7 @@ impl Default for Limits {
             calls: 1_000_000,
             transactions_per_call: 1024,
             dialogs_per_call: 64,
+            reliable_queue: 16,
             questions: 100_000,
             connections: 16_384,
             unsent: 1 << 20,

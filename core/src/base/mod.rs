@@ -3,6 +3,7 @@
 mod limits;
 mod map;
 mod rng;
+mod table;
 mod time;
 mod timer;
 
@@ -10,5 +11,6 @@ pub use limits::Limits;
 pub(crate) use map::HashKey;
 pub(crate) use rng::Rng;
 pub use rng::Seed;
+pub(crate) use table::{Hashed, Table};
 pub use time::{Instant, UnixTime};
 pub use timer::TimerQueue;

@@ -1,9 +1,9 @@
 use crate::{
     base::Instant,
-    call::{Call, CallCx, Walk},
+    call::{Call, CallCx, Walk, reliable::RAck},
     decision::{DialogChange, DialogEnd, DialogError, DialogHandle, Event, Gone},
     dialog::{Dialog, State},
-    syntax::View,
+    syntax::{UriBuf, View},
 };
 
 /// A dialog with what this endpoint still has to do about it.
@@ -15,6 +15,10 @@ pub(super) struct DialogEntry {
     pub(super) unacked: bool,
     /// The CSeq number of the INVITE of ours whose 2xx waits for its ACK.
     pub(super) to_ack: Option<u32>,
+    /// The RSeq of the last reliable provisional response that was received in order.
+    pub(super) rseq: Option<u32>,
+    /// The RAck that a provisional response with an offer waits for.
+    pub(super) to_prack: Option<RAck>,
     pub(super) duty: Duty,
     expires_at: Instant,
 }
@@ -33,19 +37,34 @@ impl DialogEntry {
     /// Makes the server's side, early.
     pub(super) fn of_server(cx: &CallCx, serial: u64, walk: &Walk) -> Option<Self> {
         let view = walk.request.view();
-        let dialog = Dialog::from_request(serial, view, walk.tag.as_str(), State::Early)?;
+        let dialog = Dialog::from_request(serial, view, walk.tag.as_str())?;
         Some(Self::new(cx, dialog, None))
     }
 
     /// Makes the client's side, early.
-    pub(super) fn of_client(cx: &CallCx, serial: u64, client: u64, response: View<'_>) -> Option<Self> {
-        let dialog = Dialog::from_response(serial, response, State::Early)?;
+    pub(super) fn of_client(
+        cx: &CallCx,
+        serial: u64,
+        client: u64,
+        response: View<'_>,
+        fallback: Option<UriBuf>,
+    ) -> Option<Self> {
+        let dialog = Dialog::from_response(serial, response, fallback)?;
         Some(Self::new(cx, dialog, Some(client)))
     }
 
     fn new(cx: &CallCx, dialog: Dialog, client: Option<u64>) -> Self {
         let expires_at = cx.now + cx.settings.config.dialog;
-        Self { dialog, client, unacked: false, to_ack: None, duty: Duty::None, expires_at }
+        Self {
+            dialog,
+            client,
+            unacked: false,
+            to_ack: None,
+            rseq: None,
+            to_prack: None,
+            duty: Duty::None,
+            expires_at,
+        }
     }
 
     pub(super) const fn expires_at(&self) -> Instant {
@@ -70,7 +89,7 @@ impl Call {
     /// Ends the session of a confirmed dialog; while our 2xx is not acknowledged the BYE waits.
     pub(super) fn hang_up(&mut self, cx: &mut CallCx, serial: u64, end: DialogEnd) {
         let Some(entry) = self.dialog_mut(serial) else { return };
-        if entry.dialog.state() == State::Ending {
+        if entry.dialog.state() != State::Confirmed {
             return;
         }
         if entry.unacked {
@@ -100,6 +119,11 @@ impl Call {
 
     pub(super) fn dialog_mut(&mut self, serial: u64) -> Option<&mut DialogEntry> {
         self.rest.as_mut()?.dialogs.iter_mut().find(|entry| entry.dialog.serial == serial)
+    }
+
+    /// Tells whether a BYE was sent or received in a dialog.
+    pub(super) fn is_ending(&self, serial: u64) -> bool {
+        self.dialog(serial).is_some_and(|dialog| dialog.state() == State::Ending)
     }
 
     pub(super) fn dialog_of_request(&self, request: View<'_>) -> Option<u64> {
@@ -158,8 +182,8 @@ impl Call {
     }
 
     /// Fires the timer of a dialog that is due; tells whether there was one.
-    pub(super) fn expire_dialog(&mut self, cx: &mut CallCx) -> bool {
-        let Some(entry) = self.dialogs().iter().find(|entry| entry.expires_at <= cx.now) else {
+    pub(super) fn expire_dialog(&mut self, cx: &mut CallCx, first: Instant) -> bool {
+        let Some(entry) = self.dialogs().iter().find(|entry| entry.expires_at == first) else {
             return false;
         };
         let serial = entry.dialog.serial;

@@ -3,24 +3,23 @@
 mod client;
 mod cx;
 mod dialogs;
+mod reliable;
 mod request;
 mod response;
 mod server;
-mod table;
 mod uac;
 mod uas;
 mod walk;
 
 use smallvec::SmallVec;
 
-use crate::base::Instant;
+use crate::base::{Hashed, Instant, Table};
 
 use self::{client::ClientTransaction, dialogs::DialogEntry, server::ServerTransaction};
 pub(crate) use self::{
     cx::CallCx,
-    request::Draft,
+    request::{Draft, expires},
     response::{Rendered, Tag, reply_to},
-    table::CallTable,
     uas::{Placed, WrongVerdict, ask_routing, render, route},
     walk::{Stage, Walk},
 };
@@ -37,6 +36,9 @@ pub(crate) struct Call {
     rest: Option<Box<Rest>>,
 }
 
+/// The calls of an endpoint, by the hash of their Call-ID.
+pub(crate) type CallTable = Table<Call>;
+
 /// What a call that only answers OPTIONS or REGISTER never needs.
 #[derive(Default)]
 struct Rest {
@@ -44,15 +46,17 @@ struct Rest {
     dialogs: Vec<DialogEntry>,
 }
 
-impl Call {
-    pub(crate) fn new(hash: u64) -> Self {
+impl Hashed for Call {
+    fn new(hash: u64) -> Self {
         Self { hash, wake: None, servers: SmallVec::new(), rest: None }
     }
 
-    pub(crate) const fn hash(&self) -> u64 {
+    fn hash(&self) -> u64 {
         self.hash
     }
+}
 
+impl Call {
     /// Tells whether nothing in it lives.
     pub(crate) fn is_over(&self) -> bool {
         self.servers.is_empty()
@@ -84,8 +88,8 @@ impl Call {
 
     /// Fires the timer that is due first; tells whether there was one.
     pub(crate) fn expire(&mut self, cx: &mut CallCx) -> bool {
-        let due = self.next_timeout().is_some_and(|next| next <= cx.now);
-        due && (self.expire_server(cx) || self.expire_client(cx) || self.expire_dialog(cx))
+        let Some(first) = self.next_timeout().filter(|first| *first <= cx.now) else { return false };
+        self.expire_server(cx, first) || self.expire_client(cx, first) || self.expire_dialog(cx, first)
     }
 
     /// Ends everything in it at once, with what the application has to know.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{
@@ -164,6 +166,22 @@ impl Draft {
         }
         out
     }
+}
+
+/// Reads how long an INVITE is to ring at most (RFC 3261 §20.19); what is malformed counts as absent.
+pub(crate) fn expires(message: View<'_>) -> Option<Duration> {
+    message.header(HeaderId::Expires).and_then(seconds)
+}
+
+/// Reads how long an INVITE of the application's is to ring at most.
+pub(super) fn expires_of(headers: &[(HeaderName, HeaderValue)]) -> Option<Duration> {
+    let field = headers.iter().find(|(name, _)| *name == HeaderName::EXPIRES);
+    field.and_then(|(_, value)| seconds(value.as_str()))
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse::<u32>().ok()).flatten().map(|seconds| Duration::from_secs(seconds.into()))
 }
 
 /// Refuses header fields that the endpoint writes itself, and methods that are no request of their own.

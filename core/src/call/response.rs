@@ -47,6 +47,8 @@ pub(crate) struct Rendered<'a> {
     pub(crate) stamp: &'a ViaStamp,
     pub(crate) tag: &'a Tag,
     pub(crate) settings: &'a Settings,
+    /// The RSeq of a reliable provisional response (RFC 3262 §7.1).
+    pub(crate) rseq: Option<u32>,
 }
 
 /// Writes a response: what the request demands, what the protocol adds, what the application wants (RFC 3261 §8.2.6).
@@ -91,6 +93,9 @@ fn add_protocol_fields<'o>(mut out: Encoder<'o>, to: Rendered<'_>, reply: &Reply
     let accepts = options && status.is_success() || status == StatusCode::UNSUPPORTED_MEDIA_TYPE;
     if accepts && unset(&HeaderName::ACCEPT) {
         out = out.field(HeaderId::Accept, settings.config.accept.as_str());
+    }
+    if let Some(rseq) = to.rseq {
+        out = out.field(HeaderId::Require, "100rel").field_number(HeaderId::RSeq, rseq);
     }
     if let Some(product) = settings.config.product.as_ref().filter(|_| unset(&HeaderName::SERVER)) {
         out = out.field(HeaderId::Server, product.as_str());

@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use crate::{
     base::{Instant, Limits},
-    call::{Call, CallCx, Walk},
+    call::{Call, CallCx, Walk, reliable::Provisionals},
     decision::{Event, ServerEnd, ServerHandle},
     dialog::Acceptance,
     syntax::{Message, View},
@@ -35,6 +35,10 @@ pub(super) struct ActiveServer {
     pub(super) last: Box<[u8]>,
     /// Copies of a 2xx until its ACK.
     pub(super) acceptance: Option<Acceptance>,
+    /// Reliable provisional responses, once one was sent.
+    pub(super) provisionals: Option<Box<Provisionals>>,
+    /// When a provisional response is sent again lest proxies forget the INVITE.
+    pub(super) ring_again: Option<Instant>,
     pub(super) dialog: Option<u64>,
     pub(super) cseq: u32,
     pub(super) invite: bool,
@@ -80,6 +84,8 @@ impl ActiveServer {
             back: walk.back,
             last: Box::default(),
             acceptance: None,
+            provisionals: None,
+            ring_again: None,
             dialog: walk.dialog,
             cseq: walk.request.view().cseq_number(),
             walk: Some(walk),
@@ -90,7 +96,8 @@ impl ActiveServer {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let ask = self.walk.as_ref().and_then(|walk| walk.ask).map(|ask| ask.deadline);
         let copy = self.acceptance.as_ref().map(Acceptance::due);
-        [self.machine.next(), ask, copy].into_iter().flatten().min()
+        let reliable = self.provisionals.as_ref().and_then(|sent| sent.next_timeout());
+        [self.machine.next(), ask, copy, reliable, self.ring_again].into_iter().flatten().min()
     }
 
     pub(super) const fn handle(&self, call: u64) -> ServerHandle {

@@ -1,11 +1,12 @@
 use std::net::IpAddr;
 
 use crate::{
+    base::Instant,
     call::{
         Call, CallCx, Draft, Tag,
         client::{Cancel, ClientTransaction, Invite, Sending, Sent, SentAck},
         dialogs::{DialogEntry, Duty},
-        request::{Hop, HopHost, Written, check_outgoing, write_hop_by_hop},
+        request::{Hop, HopHost, Written, check_outgoing, expires_of, write_hop_by_hop},
     },
     decision::{
         AckMode, Body, ClientEnd, ClientHandle, DialogChange, DialogEnd, DialogError, DialogHandle, Event,
@@ -94,6 +95,23 @@ impl Call {
         if self.start(cx, draft, Some(serial), None, true).is_err() {
             self.end_dialog(cx, serial, DialogEnd::Unreachable);
         }
+    }
+
+    /// Sends a request in a dialog of which the application hears nothing.
+    pub(super) fn send_silently(
+        &mut self,
+        cx: &mut CallCx,
+        serial: u64,
+        method: Method,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        body: Option<Body>,
+    ) {
+        let Some(entry) = self.dialog_mut(serial) else { return };
+        let cseq = entry.dialog.next_seq();
+        let mut draft = Draft::in_dialog(&entry.dialog, method, cseq, body);
+        draft.headers = headers;
+        // The peer repeats what this answers, or gives up by itself.
+        let _unsent = self.start(cx, draft, Some(serial), None, true);
     }
 
     /// Cancels an INVITE: at once if it has rung, else as soon as it does (RFC 3261 §9.1).
@@ -212,8 +230,8 @@ impl Call {
     }
 
     /// Fires the timer of a client transaction that is due; tells whether there was one.
-    pub(super) fn expire_client(&mut self, cx: &mut CallCx) -> bool {
-        let due = |client: &ClientTransaction| client.next_timeout().is_some_and(|at| at <= cx.now);
+    pub(super) fn expire_client(&mut self, cx: &mut CallCx, first: Instant) -> bool {
+        let due = |client: &ClientTransaction| client.next_timeout() == Some(first);
         let Some(at) = self.clients().iter().position(due) else { return false };
         let hash = self.hash;
         let client = &mut self.rest().clients[at];
@@ -299,7 +317,8 @@ impl Call {
                 forks,
                 offered: draft.body.is_some(),
                 cancel: Cancel::No,
-                rings_until: cx.now + settings.config.ringing,
+                // RFC 3261 §13.2.1: the caller cancels what has expired.
+                rings_until: cx.now + expires_of(&draft.headers).unwrap_or(settings.config.ringing),
                 accepted: None,
                 acks: Vec::new(),
             })
@@ -362,30 +381,35 @@ impl Call {
         let owner = ack.owner(hash);
         // A lost ACK is asked for again by a copy of the 2xx.
         let _lost = cx.send(Outbound { target: written.target, bytes: written.bytes, owner, awaits: false });
-        let to_tag =
-            ack.dialog.and_then(|serial| self.dialog(serial)).map(|dialog| dialog.remote_tag().into());
-        let Some(to_tag) = to_tag else { return };
-        let is_its_invite = |client: &&mut ClientTransaction| {
-            client.method == Method::Invite && client.cseq == ack.cseq && client.invite.is_some()
-        };
-        if let Some(invite) =
-            self.rest().clients.iter_mut().find(is_its_invite).and_then(|c| c.invite.as_mut())
-        {
+        let Some(dialog) = ack.dialog.and_then(|serial| self.dialog(serial)) else { return };
+        let (serial, to_tag) = (dialog.serial, dialog.remote_tag().into());
+        let at = self.invite_of(serial, ack.cseq);
+        if let Some(invite) = at.and_then(|at| self.rest().clients[at].invite.as_mut()) {
             invite.acks.push(SentAck { to_tag, bytes, target: written.target });
         }
+    }
+
+    /// Finds the INVITE with this CSeq that made a dialog or was sent in it.
+    fn invite_of(&self, dialog: u64, cseq: u32) -> Option<usize> {
+        let maker = self.dialogs().iter().find(|entry| entry.dialog.serial == dialog)?.client;
+        self.clients().iter().position(|client| {
+            let belongs =
+                client.dialog == Some(dialog) || client.dialog.is_none() && maker == Some(client.serial);
+            client.invite.is_some() && client.cseq == cseq && belongs
+        })
     }
 
     fn send_ack(&mut self, cx: &mut CallCx, serial: u64, cseq: u32, body: Option<Body>) {
         let Some(dialog) = self.dialog(serial) else { return };
         let mut draft = Draft::in_dialog(dialog, Method::Ack, cseq, body);
-        draft.headers = self.credentials(cseq);
+        draft.headers = self.credentials(serial, cseq);
         // Without a way to the peer its copies of the 2xx end by themselves, and then the dialog does.
         let _unsent = self.start(cx, draft, Some(serial), None, true);
     }
 
     /// Returns the credentials of an INVITE, which its ACK repeats (RFC 3261 §13.2.2.4).
-    fn credentials(&self, cseq: u32) -> Vec<(HeaderName, HeaderValue)> {
-        let invite = self.clients().iter().find(|c| c.method == Method::Invite && c.cseq == cseq);
+    fn credentials(&self, dialog: u64, cseq: u32) -> Vec<(HeaderName, HeaderValue)> {
+        let invite = self.invite_of(dialog, cseq).map(|at| &self.clients()[at]);
         let read = |view: View<'_>| {
             let names = [HeaderName::AUTHORIZATION, HeaderName::PROXY_AUTHORIZATION];
             let fields = names
@@ -464,7 +488,15 @@ impl Call {
         }
         if status.is_provisional() {
             let dialog = self.early_dialog(cx, at, response.view());
-            self.tell_response(cx, at, response, dialog);
+            let offered = self.clients()[at].invite.as_ref().is_some_and(|invite| invite.offered);
+            if self.receive_reliable(cx, dialog, offered, response.view()) {
+                self.tell_response(
+                    cx,
+                    at,
+                    response,
+                    dialog.map(|serial| DialogHandle::new(self.hash, serial)),
+                );
+            }
             let client = &self.rest().clients[at];
             if client.invite.as_ref().is_some_and(|invite| invite.cancel == Cancel::Wanted) {
                 self.send_cancel(cx, at);
@@ -533,16 +565,15 @@ impl Call {
     }
 
     /// Finds or makes the early dialog of a provisional response (RFC 3261 §12.1).
-    fn early_dialog(&mut self, cx: &mut CallCx, at: usize, view: View<'_>) -> Option<DialogHandle> {
-        let hash = self.hash;
+    fn early_dialog(&mut self, cx: &mut CallCx, at: usize, view: View<'_>) -> Option<u64> {
         if let Some(serial) = self.dialog_of_response(view) {
-            return Some(DialogHandle::new(hash, serial));
+            return Some(serial);
         }
         let above_100 = view.status().is_some_and(|status| status != StatusCode::TRYING);
         if view.to_tag().is_none() || !above_100 {
             return None;
         }
-        self.new_dialog(cx, at, view).map(|serial| DialogHandle::new(hash, serial))
+        self.new_dialog(cx, at, view)
     }
 
     /// Finds or makes the dialog of a 2xx, and confirms it.
@@ -568,8 +599,11 @@ impl Call {
         }
         let client = &self.rest().clients[at];
         let owner = client.serial;
+        // A peer that names no Contact is reached as before.
+        let invited = |request: View<'_>| request.request_uri().ok().map(UriBuf::from);
+        let fallback = client.sent().and_then(|sent| sent.with_request(invited)).flatten();
         let serial = cx.serial();
-        let entry = DialogEntry::of_client(cx, serial, owner, view)?;
+        let entry = DialogEntry::of_client(cx, serial, owner, view, fallback)?;
         self.rest().dialogs.push(entry);
         self.tell_dialog(cx, serial, DialogChange::Started);
         Some(serial)

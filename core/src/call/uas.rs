@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{
+    base::Instant,
     call::{
         Call, CallCx, Rendered, Stage, Walk,
         dialogs::{DialogEntry, Duty},
@@ -16,6 +19,9 @@ use crate::{
     transaction::{ServerState, acknowledges, cancels, retransmits},
     transport::{Outbound, Owner, Target},
 };
+
+/// A proxy on the way forgets an INVITE that does not ring for three minutes (RFC 3261 §13.3.1.1).
+const RING_AGAIN: Duration = Duration::from_secs(60);
 
 /// What a request has come to.
 pub(crate) enum Placed {
@@ -109,13 +115,14 @@ fn ask_method(cx: &mut CallCx, walk: &mut Walk) {
 }
 
 /// Writes the response to a request that is being judged.
-pub(crate) fn render(cx: &mut CallCx, walk: &Walk, reply: &Reply) -> Bytes {
+pub(crate) fn render(cx: &mut CallCx, walk: &Walk, reply: &Reply, rseq: Option<u32>) -> Bytes {
     let to = Rendered {
         request: walk.request.view(),
         flow: &walk.flow,
         stamp: &walk.stamp,
         tag: &walk.tag,
-        settings: &walk.settings.clone(),
+        settings: &walk.settings,
+        rseq,
     };
     reply_to(cx, to, reply)
 }
@@ -168,10 +175,9 @@ impl Call {
         ask: AskId,
         verdict: Verdict,
     ) -> Result<(), WrongVerdict> {
-        let Some(at) = self.asked(ask) else { return Err(WrongVerdict::Gone) };
-        let Some(mut walk) = self.active(at).and_then(|server| server.walk.take()) else {
-            return Err(WrongVerdict::Gone);
-        };
+        let server = self.asked(ask).and_then(|at| self.active(at)).ok_or(WrongVerdict::Gone)?;
+        let serial = server.serial;
+        let mut walk = server.walk.take().ok_or(WrongVerdict::Gone)?;
         let placed = match (walk.stage, verdict) {
             (Stage::Routing, Verdict::Routing(routing)) => {
                 walk.close(cx);
@@ -182,13 +188,13 @@ impl Call {
                 Placed::Reply(reply)
             }
             _ => {
-                self.restore(at, walk);
+                self.restore(serial, walk);
                 return Err(WrongVerdict::Kind);
             }
         };
-        self.restore(at, walk);
-        if let Placed::Reply(reply) = placed {
-            self.reply(cx, at, reply);
+        self.restore(serial, walk);
+        if let (Placed::Reply(reply), Some(at)) = (placed, self.position(serial)) {
+            self.reply(cx, at, reply.into_final());
         }
         Ok(())
     }
@@ -208,8 +214,11 @@ impl Call {
         if !(101..200).contains(&reply.status.as_u16()) {
             return Err(ProvisionalError::Status);
         }
-        self.reply(cx, at, reply);
-        Ok(())
+        if !server.sends_reliably(&reply)? {
+            self.reply(cx, at, reply);
+            return Ok(());
+        }
+        self.send_reliable(cx, at, reply)
     }
 
     /// Cancels the INVITE that a CANCEL names; `None` if there is none (RFC 3261 §9.2).
@@ -289,8 +298,8 @@ impl Call {
     }
 
     /// Fires the timer of a server transaction that is due; tells whether there was one.
-    pub(super) fn expire_server(&mut self, cx: &mut CallCx) -> bool {
-        let due = |server: &ServerTransaction| server.next_timeout().is_some_and(|at| at <= cx.now);
+    pub(super) fn expire_server(&mut self, cx: &mut CallCx, first: Instant) -> bool {
+        let due = |server: &ServerTransaction| server.next_timeout() == Some(first);
         let Some(at) = self.servers.iter().position(due) else { return false };
         let hash = self.hash;
         let Some(server) = self.active(at) else {
@@ -311,7 +320,14 @@ impl Call {
             server.resend(cx, hash);
             return true;
         }
-        self.expire_machine(cx, at);
+        if let Some(again) = server.ring_again.filter(|again| *again <= cx.now) {
+            server.ring_again = Some(again + RING_AGAIN);
+            server.resend(cx, hash);
+            return true;
+        }
+        if !self.expire_provisional(cx, at) {
+            self.expire_machine(cx, at);
+        }
         true
     }
 
@@ -338,7 +354,7 @@ impl Call {
         if actions.trying()
             && let Some(walk) = &server.walk
         {
-            let bytes = render(cx, walk, &Reply::status(StatusCode::TRYING));
+            let bytes = render(cx, walk, &Reply::status(StatusCode::TRYING), None);
             server.last = bytes.as_ref().into();
             server.transmit(cx, hash, bytes);
         }
@@ -358,7 +374,7 @@ impl Call {
     }
 
     /// Sends a response through the transaction, with its effects on dialogs.
-    fn reply(&mut self, cx: &mut CallCx, at: usize, reply: Reply) {
+    pub(super) fn reply(&mut self, cx: &mut CallCx, at: usize, reply: Reply) {
         if self.active(at).is_none() {
             return;
         }
@@ -374,15 +390,25 @@ impl Call {
     /// Sends a response; a final one lets go of the request.
     fn complete(&mut self, cx: &mut CallCx, server: &mut ActiveServer, reply: &Reply) {
         let Some(mut walk) = server.walk.take() else { return };
+        if let Some(sent) = server.provisionals.as_mut().filter(|sent| sent.withholds(reply)) {
+            // RFC 3262 §3: a 2xx waits for the PRACK of a provisional response that carried a session description.
+            sent.withhold(reply.clone());
+            server.walk = Some(walk);
+            return;
+        }
         let status = reply.status;
         if server.invite && (101..300).contains(&status.as_u16()) {
             self.start_dialog(cx, server, &walk, status);
         }
-        let bytes = render(cx, &walk, reply);
+        let rseq = server.provisionals.as_ref().filter(|_| reply.reliable).map(|sent| sent.rseq());
+        let bytes = render(cx, &walk, reply, rseq);
         let timing = walk.settings.clone();
         match server.machine.respond(cx.now, status.as_u16(), timing.timing()) {
             Ok(_sent) => {
                 server.last = bytes.as_ref().into();
+                if let Some(sent) = server.provisionals.as_mut().filter(|_| rseq.is_some()) {
+                    sent.start(cx.now, walk.settings.timing(), &bytes, reply.body.is_some());
+                }
                 server.transmit(cx, self.hash, bytes);
             }
             // The transaction has its final response already, or may not send this one yet.
@@ -390,12 +416,19 @@ impl Call {
         }
         if status.is_final() {
             walk.close(cx);
+            server.ring_again = None;
+            if let Some(sent) = &mut server.provisionals {
+                sent.stop();
+            }
             if server.invite && status.is_success() {
                 let timing = walk.settings.timing();
                 server.acceptance = Some(Acceptance::start(cx.now, timing.t1, timing.t2));
             }
             self.replied(cx, server, &walk, status);
         } else {
+            // A reliable response has a series of its own.
+            let rings = server.invite && status != StatusCode::TRYING && rseq.is_none();
+            server.ring_again = rings.then(|| cx.now + RING_AGAIN);
             server.walk = Some(walk);
         }
     }
@@ -444,7 +477,7 @@ impl Call {
         let Some(serial) = server.dialog else { return };
         if walk.method == Method::Bye {
             self.end_dialog(cx, serial, DialogEnd::RemoteBye);
-        } else if server.invite && !status.is_success() && walk.dialog.is_none() {
+        } else if server.invite && !status.is_success() && walk.dialog.is_none() && !self.is_ending(serial) {
             let end = match status {
                 StatusCode::REQUEST_TERMINATED => DialogEnd::Cancelled,
                 other => DialogEnd::Refused(other),
@@ -472,6 +505,10 @@ impl Call {
             Err(OutOfOrder::OldSequence) => {
                 return Err(Reply::internal_error().reason(HeaderValue::from_static("Old CSeq In Dialog")));
             }
+        }
+        if walk.method == Method::Prack {
+            self.take_prack(cx, serial, view)?;
+            return Ok(serial);
         }
         if walk.method == Method::Bye {
             entry.dialog.end();
@@ -532,22 +569,23 @@ impl Call {
         })
     }
 
-    fn position(&self, serial: u64) -> Option<usize> {
+    pub(super) fn position(&self, serial: u64) -> Option<usize> {
         self.servers.iter().position(|server| match server {
             ServerTransaction::Active(active) => active.serial == serial,
             ServerTransaction::Answered(_) => false,
         })
     }
 
-    fn active(&mut self, at: usize) -> Option<&mut ActiveServer> {
+    pub(super) fn active(&mut self, at: usize) -> Option<&mut ActiveServer> {
         match self.servers.get_mut(at) {
             Some(ServerTransaction::Active(active)) => Some(active),
             _ => None,
         }
     }
 
-    fn restore(&mut self, at: usize, walk: Walk) {
-        if let Some(server) = self.active(at) {
+    /// Puts a walk back; what was done meanwhile may have moved its transaction.
+    fn restore(&mut self, serial: u64, walk: Walk) {
+        if let Some(server) = self.position(serial).and_then(|at| self.active(at)) {
             server.dialog = server.dialog.or(walk.dialog);
             server.walk = Some(walk);
         }
@@ -567,7 +605,8 @@ impl Walk {
         let ask = self.close(cx);
         cx.events.extend(ask.map(|ask| Event::Voided { ask, why: Void::Deadline }));
         let (_, status) = self.settings.answer_within(self.is_invite());
-        Reply::status(status)
+        // RFC 3261 §13.3.1: an INVITE that outlives its Expires is terminated.
+        if self.expires.is_some_and(|at| at <= cx.now) { Reply::terminated() } else { Reply::status(status) }
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Walk {
     /// Whether nothing is to be kept of it.
     pub(crate) stateless: bool,
     pub(crate) ask: Option<Asked>,
+    /// When an INVITE expires by its own word (RFC 3261 §20.19).
+    pub(crate) expires: Option<Instant>,
     /// The dialog that it was found to be in.
     pub(crate) dialog: Option<u64>,
     pub(crate) settings: Arc<Settings>,
@@ -79,7 +81,9 @@ impl Walk {
         let (within, _) = self.settings.answer_within(self.is_invite());
         let serial = cx.serial();
         self.stage = stage;
-        self.ask = Some(Asked { serial, deadline: self.arrived + within });
+        let deadline = self.arrived + within;
+        let deadline = self.expires.map_or(deadline, |expires| expires.min(deadline));
+        self.ask = Some(Asked { serial, deadline });
         cx.questions += 1;
         AskId::new(self.call, serial)
     }

@@ -43,6 +43,13 @@ pub enum Command {
         /// The answer, if the 2xx carried the offer.
         body: Option<Body>,
     },
+    /// Acknowledges a reliable provisional response that carried an offer (RFC 3262 §5).
+    Prack {
+        /// The dialog that the response is in.
+        dialog: DialogHandle,
+        /// The answer.
+        body: Body,
+    },
     /// Ends the session of a dialog (RFC 3261 §15).
     Bye {
         /// The dialog.
@@ -125,6 +132,12 @@ pub enum ProvisionalError {
     /// The status is not from 101 to 199.
     #[error("a provisional response has a status from 101 to 199")]
     Status,
+    /// The peer does not know reliable provisional responses (RFC 3262 §3).
+    #[error("the peer does not support 100rel")]
+    NotSupported,
+    /// There are too many that wait for the PRACK of one before.
+    #[error("limit `reliable_queue` is reached")]
+    Limit,
     /// Only INVITE has provisional responses (RFC 4320 §4.1).
     #[error("only an INVITE is answered provisionally (RFC 4320)")]
     NotInvite,
@@ -184,6 +197,9 @@ pub enum DialogError {
     /// It is not confirmed yet: answer or cancel the INVITE instead (RFC 3261 §15).
     #[error("the dialog is not confirmed yet: answer or cancel its INVITE")]
     Early,
+    /// There is no provisional response to acknowledge.
+    #[error("there is no provisional response to acknowledge")]
+    NothingToPrack,
     /// There is no 2xx to acknowledge.
     #[error("there is no 2xx to acknowledge")]
     NothingToAck,

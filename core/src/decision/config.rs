@@ -50,8 +50,8 @@ impl Default for Config {
             from: UriBuf::from(
                 Uri::parse("sip:anonymous@anonymous.invalid").expect("a constant that the tests parse"),
             ),
-            allow: vec![M::Invite, M::Ack, M::Cancel, M::Bye, M::Options, M::Info, M::Message],
-            supported: Vec::new(),
+            allow: vec![M::Invite, M::Ack, M::Cancel, M::Bye, M::Options, M::Info, M::Message, M::Prack],
+            supported: vec![HeaderValue::from_static("100rel")],
             accept: HeaderValue::from_static("application/sdp"),
             product: None,
             tcp_beside_udp: true,
@@ -181,8 +181,8 @@ mod tests {
     #[test]
     fn default_is_valid() {
         let settings = Settings::new(Config::default()).expect("the defaults");
-        assert_eq!(&*settings.allow, "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE");
-        assert_eq!(&*settings.supported, "");
+        assert_eq!(&*settings.allow, "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, PRACK");
+        assert_eq!(&*settings.supported, "100rel");
     }
 
     #[test]

@@ -126,6 +126,8 @@ pub enum Void {
     Cancelled,
     /// The application took too long; the default answer was given.
     Deadline,
+    /// The peer did not acknowledge a reliable provisional response (RFC 3262 §3).
+    NoPrack,
     /// The dialog or the endpoint ended.
     Died,
 }

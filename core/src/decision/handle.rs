@@ -23,15 +23,6 @@ macro_rules! handles {
             pub(crate) const fn new(call: u64, serial: u64) -> Self {
                 Self(Handle { call, serial })
             }
-
-            /// Returns the hash of the Call-ID, by which the call is found.
-            pub(crate) const fn call(self) -> u64 {
-                self.0.call
-            }
-
-            pub(crate) const fn serial(self) -> u64 {
-                self.0.serial
-            }
         }
 
         impl fmt::Display for $name {
@@ -70,6 +61,23 @@ macro_rules! handles {
         }
     )*};
 }
+
+macro_rules! lookups {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// Returns the hash of the Call-ID, by which the call is found.
+            pub(crate) const fn call(self) -> u64 {
+                self.0.call
+            }
+
+            pub(crate) const fn serial(self) -> u64 {
+                self.0.serial
+            }
+        }
+    )*};
+}
+
+lookups! { ClientHandle DialogHandle AskId }
 
 handles! {
     /// Names a server transaction.

@@ -37,12 +37,13 @@ pub struct Reply {
     pub(crate) reason: Option<HeaderValue>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Option<Body>,
+    pub(crate) reliable: bool,
 }
 
 impl Reply {
     /// Makes a reply with any status.
     pub const fn status(status: StatusCode) -> Self {
-        Self { status, reason: None, headers: Vec::new(), body: None }
+        Self { status, reason: None, headers: Vec::new(), body: None, reliable: false }
     }
 
     /// Makes a 180 (Ringing).
@@ -160,6 +161,12 @@ impl Reply {
         self.body(Body::sdp(sdp))
     }
 
+    /// Asks for a provisional response that is sent again until the peer acknowledges it with PRACK (RFC 3262).
+    pub const fn reliable(mut self) -> Self {
+        self.reliable = true;
+        self
+    }
+
     /// Returns the status.
     pub const fn code(&self) -> StatusCode {
         self.status
@@ -168,6 +175,14 @@ impl Reply {
     /// Tells whether a header field of this name was set.
     pub(crate) fn has(&self, name: &HeaderName) -> bool {
         self.headers.iter().any(|(own, _)| own == name)
+    }
+
+    /// Returns what is sent as a final response: a provisional one given for it is the service's error.
+    pub(crate) fn into_final(self) -> Self {
+        if self.status.is_final() {
+            return self;
+        }
+        Self::internal_error().reason(HeaderValue::from_static("Invalid Service Response"))
     }
 
     /// Makes the reply that answers a method nobody handles (RFC 3261 §8.2.1).

@@ -1,9 +1,11 @@
 //! Dialogs: peer-to-peer relations that outlast transactions (RFC 3261 §12).
 
 mod acceptance;
+mod reliable;
 mod route_set;
 
 pub(crate) use acceptance::Acceptance;
+pub(crate) use reliable::{Received, ReliableSeries};
 pub(crate) use route_set::{Itinerary, RouteSet};
 
 use crate::syntax::{HeaderId, UriBuf, View};
@@ -45,19 +47,14 @@ pub(crate) enum OutOfOrder {
 }
 
 impl Dialog {
-    /// Makes the server's side from the request that starts it (RFC 3261 §12.1.1); `None` without a usable Contact.
-    pub(crate) fn from_request(
-        serial: u64,
-        request: View<'_>,
-        local_tag: &str,
-        state: State,
-    ) -> Option<Self> {
+    /// Makes the server's side, early, from the request that starts it (RFC 3261 §12.1.1); `None` without a usable Contact.
+    pub(crate) fn from_request(serial: u64, request: View<'_>, local_tag: &str) -> Option<Self> {
         let to = request.header(HeaderId::To)?;
         let tagged = request.to_tag().is_some();
         let local = if tagged { to.to_owned() } else { format!("{to};tag={local_tag}") };
         Some(Self {
             serial,
-            state,
+            state: State::Early,
             call_id: request.call_id().into(),
             local_tag: local_tag.into(),
             remote_tag: request.from_tag().unwrap_or_default().into(),
@@ -70,17 +67,19 @@ impl Dialog {
         })
     }
 
-    /// Makes the client's side from the response that starts it (RFC 3261 §12.1.2); `None` without a usable Contact.
-    pub(crate) fn from_response(serial: u64, response: View<'_>, state: State) -> Option<Self> {
+    /// Makes the client's side, early, from the response that starts it (RFC 3261 §12.1.2).
+    ///
+    /// Without a usable Contact the peer is reached at `fallback`; `None` without both.
+    pub(crate) fn from_response(serial: u64, response: View<'_>, fallback: Option<UriBuf>) -> Option<Self> {
         Some(Self {
             serial,
-            state,
+            state: State::Early,
             call_id: response.call_id().into(),
             local_tag: response.from_tag()?.into(),
             remote_tag: response.to_tag().unwrap_or_default().into(),
             local: response.header(HeaderId::From)?.into(),
             remote: response.header(HeaderId::To)?.into(),
-            remote_target: contact(response)?,
+            remote_target: contact(response).or(fallback)?,
             routes: RouteSet::of_response(response),
             local_seq: response.cseq_number(),
             remote_seq: None,

@@ -26,6 +26,11 @@ impl Endpoint {
                 call.ack(&mut self.cx, dialog.serial(), body)?;
                 self.touch(dialog.call());
             }
+            Command::Prack { dialog, body } => {
+                let call = self.calls.get_mut(dialog.call()).ok_or(Gone).map_err(DialogError::from)?;
+                call.prack(&mut self.cx, dialog.serial(), body)?;
+                self.touch(dialog.call());
+            }
             Command::Bye { dialog } => {
                 let call = self.calls.get_mut(dialog.call()).ok_or(Gone).map_err(DialogError::from)?;
                 call.bye(&mut self.cx, dialog.serial())?;

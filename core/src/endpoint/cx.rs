@@ -66,6 +66,13 @@ impl<'a> Cx<'a> {
         self.in_dialog(Command::Ack { dialog, body })
     }
 
+    /// Acknowledges a reliable provisional response that carried an offer, with the answer (RFC 3262 §5).
+    ///
+    /// One without an offer is acknowledged by the endpoint.
+    pub fn prack(&mut self, dialog: DialogHandle, answer: Body) -> Result<(), DialogError> {
+        self.in_dialog(Command::Prack { dialog, body: answer })
+    }
+
     /// Ends the session of a dialog.
     ///
     /// While a 2xx of ours waits for its ACK, the BYE waits for it too.

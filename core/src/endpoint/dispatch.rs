@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use crate::{
-    call::{Rendered, Stage, Tag, Walk, ask_routing, render, reply_to},
+    call::{Rendered, Stage, Tag, Walk, ask_routing, expires, render, reply_to},
     decision::{Event, Reply},
     endpoint::{Endpoint, Life},
     syntax::{HeaderName, HeaderValue, Message, Method, Refused, StatusCode, Via, ViaStamp, View},
@@ -74,7 +74,7 @@ impl Endpoint {
         self.stats.unreadable += 1;
         if let Ok(message) = Message::split(head, settings.limits()) {
             let reason = HeaderValue::try_from(error.to_string()).ok();
-            self.refuse(flow, message.view(), frame_status(error), reason);
+            self.refuse(flow, message.view(), error.status(), reason);
         }
         self.cx.transport.hang_up(conn, CloseHow::Flush, IoKind::Reset, &mut self.cx.outputs);
     }
@@ -117,7 +117,8 @@ impl Endpoint {
         let stamp = stamp(via, flow.remote());
         let tag = Tag::of_request(&self.cx.key, request);
         let settings = self.cx.settings.clone();
-        let rendered = Rendered { request, flow: &flow, stamp: &stamp, tag: &tag, settings: &settings };
+        let rendered =
+            Rendered { request, flow: &flow, stamp: &stamp, tag: &tag, settings: &settings, rseq: None };
         let bytes = reply_to(&mut self.cx, rendered, &reply);
         self.send_back(back(flow, via, stamp), bytes);
     }
@@ -194,6 +195,7 @@ impl Endpoint {
         message: &Message<'_>,
     ) -> Option<Walk> {
         let view = message.view();
+        let expires = expires(view).filter(|_| method == Method::Invite);
         Some(Walk {
             serial: self.cx.serial(),
             call: hash,
@@ -208,6 +210,7 @@ impl Endpoint {
             stage: Stage::Routing,
             stateless: false,
             ask: None,
+            expires: expires.map(|after| self.cx.now + after),
             dialog: None,
             settings: self.cx.settings.clone(),
         })
@@ -230,7 +233,7 @@ impl Endpoint {
 
     /// Answers a request of which nothing is kept.
     pub(super) fn reply_stateless(&mut self, walk: &Walk, reply: &Reply) {
-        let bytes = render(&mut self.cx, walk, reply);
+        let bytes = render(&mut self.cx, walk, reply, None);
         self.send_back(walk.back, bytes);
     }
 
@@ -242,7 +245,7 @@ impl Endpoint {
 
     /// Ends the walk of a request that no call holds with its final answer.
     pub(super) fn conclude(&mut self, walk: Walk, reply: Reply) {
-        let reply = if reply.status.is_final() { reply } else { not_final() };
+        let reply = reply.into_final();
         let accepts = walk.is_invite() && reply.status.is_success();
         if walk.stateless && !accepts {
             self.reply_stateless(&walk, &reply);
@@ -266,18 +269,4 @@ fn back(flow: Flow, via: Via<'_>, stamp: ViaStamp) -> Target {
         ResponseTarget::Locate { .. } => flow.remote(),
     };
     Target::Back { flow, fallback }
-}
-
-/// Returns the status that answers a request which a stream cannot be cut after.
-const fn frame_status(error: FrameError) -> StatusCode {
-    match error {
-        FrameError::HeadTooLarge => StatusCode::MESSAGE_TOO_LARGE,
-        FrameError::BodyTooLarge { .. } => StatusCode::REQUEST_ENTITY_TOO_LARGE,
-        FrameError::NoContentLength | FrameError::BadContentLength => StatusCode::BAD_REQUEST,
-    }
-}
-
-/// The answer in place of one that is none.
-fn not_final() -> Reply {
-    Reply::internal_error().reason(HeaderValue::from_static("Invalid Service Response"))
 }

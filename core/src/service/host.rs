@@ -188,6 +188,7 @@ fn answer_method<S: Service>(service: &mut S, cx: &mut Cx<'_>, question: Questio
         Method::Bye => service.bye(cx, question),
         Method::Info => service.info(cx, question),
         Method::Message => service.message(cx, question),
+        Method::Prack => service.prack(cx, question),
         _ => service.other(cx, question),
     }
 }

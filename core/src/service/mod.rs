@@ -65,6 +65,11 @@ pub trait Service {
         question.answer(Reply::decline())
     }
 
+    /// Answers the PRACK of a reliable provisional response. By default with 200.
+    fn prack(&mut self, cx: &mut Cx<'_>, question: Question<Reply>) -> Answer<Reply> {
+        question.answer(Reply::ok())
+    }
+
     /// Answers any other method that the configuration allows. By default with 501.
     fn other(&mut self, cx: &mut Cx<'_>, question: Question<Reply>) -> Answer<Reply> {
         question.answer(Reply::not_implemented())

@@ -376,10 +376,11 @@ mod tests {
     #[test]
     fn line_breaks_in_values_become_spaces() {
         let mut out = BytesMut::new();
+        let parts = ["a\r".to_owned(), "\n b".to_owned()];
         Encoder::request(&mut out, &Method::Options, "sip:a b@c\r\nX: y")
             .field(HeaderId::Subject, "a\r\nVia: b\r\n\r\nc")
             .field_name(&"X-B".parse().expect("a token"), "a\n\n b")
-            .field_fmt(HeaderId::Reason, format_args!("{}{}", "a\r", "\n b"))
+            .field_fmt(HeaderId::Reason, format_args!("{}{}", parts[0], parts[1]))
             .field_number(HeaderId::Expires, 4_294_967_295)
             .field(HeaderId::Other, "nothing")
             .end(Some(("text/plain\r\n", b"hi")));

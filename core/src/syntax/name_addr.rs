@@ -154,8 +154,14 @@ fn bracketed(cursor: &mut Cursor<'_>) -> Result<Span, Kind> {
     if !cursor.eat(b'<') {
         return Err(Kind::DisplayName);
     }
-    let uri = scan_uri(cursor, scan::BRACKETED)?;
-    if cursor.eat(b'>') { Ok(uri) } else { Err(Kind::Uri) }
+    let mut uri = cursor.take(scan::BRACKETED);
+    if cursor.peek() != Some(b'>') {
+        // RFC 4475 §3.1.2.14: white space has no place here, yet folds and stray spaces are sent. At the ends it does
+        // no harm; within, the URI is not usable, which is for those to say who need it.
+        cursor.pos = uri.start();
+        uri = cursor.take(scan::BRACKETED | scan::LWS).trimmed(cursor.bytes());
+    }
+    if has_scheme(uri.bytes(cursor.bytes())) && cursor.eat(b'>') { Ok(uri) } else { Err(Kind::Uri) }
 }
 
 /// Reads a display name of tokens and a URI in brackets, or a URI without brackets.
@@ -163,32 +169,28 @@ fn unquoted(cursor: &mut Cursor<'_>) -> Result<(Span, Span), Kind> {
     let mut ahead = *cursor;
     let words = ahead.take(scan::DISPLAY);
     if ahead.peek() == Some(b'<') {
-        let mut end = words.end();
-        while end > words.start() && scan::is(cursor.bytes().get(end - 1).copied().unwrap_or(0), scan::LWS) {
-            end -= 1;
-        }
+        let display = words.trimmed(cursor.bytes());
         *cursor = ahead;
-        return Ok((Span::new(words.start(), end), bracketed(cursor)?));
+        return Ok((display, bracketed(cursor)?));
     }
     if ahead.peek() != Some(b':') {
         *cursor = ahead;
         return Err(if ahead.at_end() { Kind::Uri } else { Kind::DisplayName });
     }
     // RFC 3261 §20.10: without brackets, what follows a semicolon belongs to the header field, not to the URI.
-    let uri = scan_uri(cursor, scan::BARE_URI)?;
-    if cursor.peek() == Some(b'?') { Err(Kind::Uri) } else { Ok((Span::NONE, uri)) }
+    let uri = cursor.take(scan::BARE_URI);
+    let good = has_scheme(uri.bytes(cursor.bytes())) && cursor.peek() != Some(b'?');
+    if good { Ok((Span::NONE, uri)) } else { Err(Kind::Uri) }
 }
 
-/// Reads a scheme, a colon and something; the rest is left to [`Uri::parse`].
-fn scan_uri(cursor: &mut Cursor<'_>, class: u16) -> Result<Span, Kind> {
-    let uri = cursor.take1(class, Kind::Uri)?;
-    let text = uri.bytes(cursor.bytes());
-    let scheme = memchr::memchr(b':', text.get(..text.len() - 1).unwrap_or(&[]));
-    if scheme.is_some_and(|length| length > 0) && text.first().is_some_and(u8::is_ascii_alphabetic) {
-        Ok(uri)
-    } else {
-        Err(Kind::Uri)
+/// Tells whether there is a scheme, a colon and something; the rest is left to [`Uri::parse`].
+#[inline]
+fn has_scheme(uri: &[u8]) -> bool {
+    if uri.len() > 4 && (uri.starts_with(b"sip:") || uri.starts_with(b"sips:")) {
+        return true;
     }
+    let colon = memchr::memchr(b':', uri).unwrap_or(0);
+    colon > 0 && colon + 1 < uri.len() && uri.first().is_some_and(u8::is_ascii_alphabetic)
 }
 
 #[cfg(test)]
@@ -210,6 +212,9 @@ mod tests {
         assert_eq!(parts("A B \t<tel:+1>"), (Some("A B"), "tel:+1", "", None));
         let quoted = r#""J \\\"<sip:x>, ;tag=2" <sip:a@b>"#;
         assert_eq!(parts(quoted), (Some(r#""J \\\"<sip:x>, ;tag=2""#), "sip:a@b", "", None));
+        assert_eq!(parts("< sip:a@b\r\n >").1, "sip:a@b");
+        let folded = NameAddr::parse("<sip:a@b\r\n ;lr>").expect("an address");
+        assert_eq!(folded.uri(), Err(UriError::Character));
         assert_eq!(parts("<sip:a@b;tag=3>").3, None, "of the URI, not of the header field");
     }
 
@@ -222,7 +227,8 @@ mod tests {
             "<>",
             "<sip:>",
             "<sip:a@b",
-            "< sip:a@b >",
+            "<sip:a@b<>",
+            "< >",
             "sip:a@b?Route=x",
             "\"Mr. J. User <sip:a@b>",
             "Bell, Alexander <sip:a@b>",

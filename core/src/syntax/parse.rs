@@ -34,6 +34,11 @@ pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits) -> Result<Message<'b>, P
     message.fault = outcome.err().map(|kind| failed(kind, first.start()));
     let mut length = None;
     loop {
+        if lines.pos == input.len() {
+            // The blank line is missing, but all else is there: enough for an answer.
+            message.fault.get_or_insert(failed(Kind::Unfinished, lines.pos));
+            break;
+        }
         let line = lines.next_line().map_err(broken)?;
         if line.len() == 0 {
             break;
@@ -118,18 +123,24 @@ fn start_line(bytes: &[u8], span: Span, line: &mut StartLine) -> Result<(), Kind
     let mut cursor = Cursor::within(bytes, span);
     let method = cursor.take1(scan::TOKEN, Kind::StartLine)?;
     *line = StartLine::Request { method, uri: Span::NONE };
-    if !cursor.eat(b' ') {
+    if !eat_spaces(&mut cursor) {
         return Err(Kind::StartLine);
     }
     let uri_start = cursor.pos;
     let uri_end = uri_start + memchr::memchr(b' ', cursor.rest()).ok_or(Kind::StartLine)?;
     let uri = Span::new(uri_start, uri_end);
     *line = StartLine::Request { method, uri };
-    if uri.len() == 0 {
-        return Err(Kind::StartLine);
-    }
-    cursor.pos = uri_end + 1;
+    cursor.pos = uri_end;
+    eat_spaces(&mut cursor);
     version(cursor.rest())
+}
+
+/// RFC 4475 §3.1.2.9: several spaces are wrong, but some send them. They are not forwarded, for we write the line anew.
+#[inline]
+fn eat_spaces(cursor: &mut Cursor<'_>) -> bool {
+    let start = cursor.pos;
+    while cursor.eat(b' ') {}
+    cursor.pos > start
 }
 
 /// Fails unless the bytes are `SIP/2.0`.
@@ -152,24 +163,27 @@ fn version(bytes: &[u8]) -> Result<(), Kind> {
 fn status_line(bytes: &[u8], span: Span, line: &mut StartLine) -> Result<(), Kind> {
     // Whatever is wrong with it: it is a response, and none is ever answered.
     *line = StartLine::Response { status: StatusCode::BAD_REQUEST, reason: Span::NONE };
-    let text = span.bytes(bytes);
-    let end = memchr::memchr(b' ', text).ok_or(Kind::StartLine)?;
-    version(text.get(..end).unwrap_or(&[]))?;
-    let [a @ b'1'..=b'6', b @ b'0'..=b'9', c @ b'0'..=b'9', ..] = text.get(end + 1..).unwrap_or(&[]) else {
+    let mut cursor = Cursor::within(bytes, span);
+    let name = cursor.rest();
+    let end = memchr::memchr(b' ', name).ok_or(Kind::StartLine)?;
+    version(name.get(..end).unwrap_or(&[]))?;
+    cursor.pos += end;
+    eat_spaces(&mut cursor);
+    let [a @ b'1'..=b'6', b @ b'0'..=b'9', c @ b'0'..=b'9', after @ ..] = cursor.rest() else {
         return Err(Kind::StartLine);
     };
     let code = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
     let status = StatusCode::new(code).ok_or(Kind::StartLine)?;
     // RFC 4475 §3.1.1.13: the space stands there even without a phrase, but some leave it out.
-    let after = span.start() + end + 4;
-    let reason = match text.get(end + 4) {
-        None => Span::new(after, after),
-        Some(b' ') => Span::new(after + 1, span.end()),
+    let start = match after.first() {
+        None => span.end(),
+        Some(b' ') => cursor.pos + 4,
         Some(_) => return Err(Kind::StartLine),
     };
-    if memchr::memchr(b'\r', reason.bytes(bytes)).is_some() {
+    if memchr::memchr(b'\r', after).is_some() {
         return Err(Kind::StartLine);
     }
+    let reason = Span::new(start, span.end());
     *line = StartLine::Response { status, reason };
     Ok(())
 }
@@ -193,11 +207,7 @@ fn field(
     }
     let id = HeaderId::of_bytes(name.bytes(bytes));
     cursor.skip_lws();
-    let mut end = line.end();
-    while end > cursor.pos && bytes.get(end - 1).is_some_and(|&byte| scan::is(byte, scan::LWS)) {
-        end -= 1;
-    }
-    let value = Span::new(cursor.pos, end);
+    let value = Span::new(cursor.pos, line.end()).trimmed(bytes);
     if message.fields.len() >= limits.headers {
         return Err((Kind::TooManyHeaders, None));
     }
@@ -276,7 +286,7 @@ pub(crate) fn check(message: &mut Message<'_>) -> Result<(), ParseError> {
     }
     if let StartLine::Request { method, uri } = facts.line {
         let cseq = facts.cseq.method;
-        if !cseq.is_none() && cseq.bytes(head.as_bytes()) != method.bytes(head.as_bytes()) {
+        if !cseq.is_none() && !same_method(method.bytes(head.as_bytes()), cseq.bytes(head.as_bytes())) {
             fail(Kind::MethodMismatch, cseq.start(), Some(HeaderId::CSeq));
         }
         match Uri::parse(uri.of(head)) {
@@ -288,6 +298,12 @@ pub(crate) fn check(message: &mut Message<'_>) -> Result<(), ParseError> {
     facts.checked = first.is_none() && message.fault.is_none();
     message.facts = facts;
     first.map_or(Ok(()), Err)
+}
+
+/// RFC 3261 §8.1.1.5. Some put the INVITE into the CSeq of its ACK; nobody could answer that one.
+#[inline]
+fn same_method(request: &[u8], cseq: &[u8]) -> bool {
+    request == cseq || request == b"ACK" && cseq == b"INVITE"
 }
 
 #[inline]

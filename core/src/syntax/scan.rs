@@ -28,6 +28,20 @@ impl Span {
         self.end == 0
     }
 
+    /// Returns the stretch without linear white space at its ends.
+    #[inline]
+    pub(crate) fn trimmed(self, bytes: &[u8]) -> Self {
+        let is_lws = |at: usize| bytes.get(at).is_some_and(|&byte| is(byte, LWS));
+        let (mut start, mut end) = (self.start(), self.end());
+        while start < end && is_lws(start) {
+            start += 1;
+        }
+        while end > start && is_lws(end - 1) {
+            end -= 1;
+        }
+        Self::new(start, end)
+    }
+
     pub(crate) fn len(self) -> usize {
         self.end().saturating_sub(self.start())
     }

@@ -417,3 +417,114 @@ fn scan_other(text: &str, length: usize) -> Result<UriSpans, UriError> {
         Err(_) => Err(UriError::Scheme),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri<'_> {
+        Uri::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    /// C006, C010; RFC 3261 §19.1.1 and §19.1.3.
+    #[test]
+    fn reads_every_part() {
+        let uri = uri(
+            "sip:alice;day=tuesday:se$cret@[2001:db8::1]:5070;Transport=TCP;lr=on;maddr=239.1.1.1?to=a%40b&x=",
+        );
+        assert_eq!((uri.scheme(), uri.is_sips(), uri.is_sip()), (Scheme::Sip, false, true));
+        assert_eq!((uri.user(), uri.password()), (Some("alice;day=tuesday"), Some("se$cret")));
+        assert_eq!(uri.host().map(|host| host.to_string()).as_deref(), Some("[2001:db8::1]"));
+        assert_eq!((uri.port(), uri.transport(), uri.maddr()), (Some(5070), Some("TCP"), Some("239.1.1.1")));
+        assert!(uri.is_loose_router());
+        assert_eq!(uri.headers(), Some("to=a%40b&x="));
+        assert_eq!(uri.header_pairs().collect::<Vec<_>>(), [("to", "a%40b"), ("x", "")]);
+    }
+
+    #[test]
+    fn parts_may_be_absent() {
+        let plain = uri("SIPS:example.com");
+        assert!(plain.is_sips());
+        assert_eq!((plain.user(), plain.password(), plain.port(), plain.headers()), (None, None, None, None));
+        assert!(!plain.is_loose_router() && !uri("sip:a;lrx").is_loose_router());
+        assert_eq!(uri("sip:*67%23#@b").user(), Some("*67%23#"));
+        assert_eq!(uri("sip:a:@b").password(), Some(""));
+    }
+
+    /// C011; RFC 3966 §3, RFC 4475 §3.3.2–§3.3.4.
+    #[test]
+    fn reads_other_schemes() {
+        let tel = uri("tel:+1-201-555-0123;ext=7;phone-context=a.com");
+        assert_eq!((tel.scheme(), tel.user(), tel.host()), (Scheme::Tel, Some("+1-201-555-0123"), None));
+        assert_eq!(tel.param("ext"), Some(Some("7")));
+        assert_eq!(uri("TEL:*21#").user(), Some("*21#"));
+        for (text, scheme) in [
+            ("mailto:a@b", "mailto"),
+            ("soap.beep://192.0.2.103:3002", "soap.beep"),
+            ("urn:service:sos", "urn"),
+            ("http://a/b?c#d", "http"),
+        ] {
+            let uri = uri(text);
+            assert_eq!((uri.scheme(), uri.host(), uri.user()), (Scheme::Other(scheme), None, None));
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_uri() {
+        use UriError as E;
+        for (text, error) in [
+            ("", E::Scheme),
+            ("sip", E::Scheme),
+            (":a", E::Scheme),
+            ("1a:b", E::Scheme),
+            ("a b:c", E::Scheme),
+            ("a:", E::Character),
+            ("a:b c", E::Character),
+            ("a:b%4", E::Character),
+            ("sip:", E::Host),
+            ("sip:@b", E::User),
+            ("sip:a%4@b", E::User),
+            ("sip:a b@c", E::User),
+            ("sip:a@b@c", E::Character),
+            ("sip:a@", E::Host),
+            ("sip:a@b..c", E::Host),
+            ("sip:a@[::1", E::Host),
+            ("sip:a@b:", E::Port),
+            ("sip:a@b:65536", E::Port),
+            ("sip:a@b;", E::Param),
+            ("sip:a@b;;lr", E::Param),
+            ("sip:a@b;x=", E::Param),
+            ("sip:a@b; lr", E::Param),
+            ("sip:a@b?", E::Header),
+            ("sip:a@b?x", E::Header),
+            ("sip:a@b?x=1&", E::Header),
+            ("sip:a@b>", E::Character),
+            ("sip:a@b\r\n", E::Character),
+            ("tel:", E::Number),
+            ("tel:+", E::Number),
+            ("tel:--", E::Number),
+            ("tel:+1;", E::Param),
+            ("tel:+1 2", E::Number),
+        ] {
+            assert_eq!(Uri::parse(text).err(), Some(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn length_is_limited() {
+        let long = |length: usize| format!("sip:{}", "a".repeat(length - 4));
+        assert!(Uri::parse(&long(65_535)).is_ok());
+        assert_eq!(Uri::parse(&long(65_536)), Err(UriError::TooLong));
+    }
+
+    #[test]
+    fn owned_uris_are_valid_ones() {
+        let owned: UriBuf = "sip:a@b;lr".parse().expect("a URI");
+        assert_eq!(owned.as_uri().param("lr"), Some(None));
+        assert_eq!(UriBuf::from(owned.as_uri()), owned);
+        assert_eq!(owned.to_string(), "sip:a@b;lr");
+        for bad in ["sip:a@b\r\nVia: x", "<sip:a@b>", "sip:a@b ", ""] {
+            assert!(UriBuf::try_from(bad).is_err(), "{bad:?}");
+        }
+    }
+}

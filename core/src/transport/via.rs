@@ -34,7 +34,7 @@ pub(crate) fn stamp(via: Via<'_>, remote: SocketAddr) -> ViaStamp {
 ///
 /// What `stamp` has counts before what the Via says; for a Via that was stamped when the request came, it is empty.
 pub(crate) fn response_target<'a>(via: Via<'a>, stamp: ViaStamp) -> ResponseTarget<'a> {
-    let port = via.port().unwrap_or(Proto::Udp.default_port());
+    let port = port_of(via, Proto::Udp);
     if let Some(maddr) = via.maddr().and_then(host) {
         return match maddr.ip() {
             Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, port)),
@@ -53,7 +53,7 @@ pub(crate) fn response_target<'a>(via: Via<'a>, stamp: ViaStamp) -> ResponseTarg
 /// Returns where to open a connection for a response whose own is gone (RFC 3261 §18.2.2); `rport` plays no part.
 pub(crate) fn connection_target<'a>(via: Via<'a>, stamp: ViaStamp, proto: Proto) -> ResponseTarget<'a> {
     match received(via, stamp) {
-        Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, via.port().unwrap_or(proto.default_port()))),
+        Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, port_of(via, proto))),
         None => sent_by(via, proto),
     }
 }
@@ -61,9 +61,13 @@ pub(crate) fn connection_target<'a>(via: Via<'a>, stamp: ViaStamp, proto: Proto)
 /// Returns the place that the sent-by of a Via names (RFC 3263 §5).
 fn sent_by<'a>(via: Via<'a>, proto: Proto) -> ResponseTarget<'a> {
     match via.host().ip() {
-        Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, via.port().unwrap_or(proto.default_port()))),
+        Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, port_of(via, proto))),
         None => ResponseTarget::Locate { host: via.host(), port: via.port() },
     }
+}
+
+fn port_of(via: Via<'_>, proto: Proto) -> u16 {
+    via.port().unwrap_or_else(|| proto.default_port())
 }
 
 fn received(via: Via<'_>, stamp: ViaStamp) -> Option<IpAddr> {

@@ -257,17 +257,20 @@ fn a_panic_in_a_closure_reaches_its_caller_only() {
 }
 
 #[test]
-fn shutdown_waits_for_the_machine() {
+fn stopping_waits_for_the_machine() {
     let node = sansip_blocking::spawn(Probe::echo()).expect("there are threads");
     let addr = bind(&node, 1, Proto::Tcp, (Ipv4Addr::LOCALHOST, 0).into()).expect("loopback can be bound");
     let mut stream = limited(TcpStream::connect(addr).expect("it listens"));
     await_seen(&node, |seen| (*seen == Seen::Accepted(ConnId(1))).then_some(()));
-    let set = |probe: &mut Probe, now| probe.deadlines = [now + Duration::from_millis(50)].into();
+    let set = |probe: &mut Probe, now| {
+        probe.deadlines = [now + Duration::from_millis(50)].into();
+        probe.stops_after = Some(1);
+    };
     node.with(set).expect("the node runs");
     let other = node.clone();
     let reading = std::thread::spawn(move || stream.read_to_end(&mut Vec::new()));
     let began = std::time::Instant::now();
-    node.shutdown(Duration::from_secs(20), |probe| probe.fired.len() == 1);
+    node.stop(Duration::from_secs(20));
     let len = reading.join().expect("the reader does not panic").expect("open connections end in order");
     assert_eq!(len, 0);
     assert!(began.elapsed() >= Duration::from_millis(45), "not before the machine was done");
@@ -278,10 +281,10 @@ fn shutdown_waits_for_the_machine() {
 }
 
 #[test]
-fn shutdown_ends_after_its_grace() {
+fn stopping_ends_after_its_grace() {
     let node = sansip_blocking::spawn(Probe::silent()).expect("there are threads");
     let began = std::time::Instant::now();
-    node.shutdown(Duration::from_millis(100), |_| false);
+    node.stop(Duration::from_millis(100));
     assert!((95..4000).contains(&began.elapsed().as_millis()));
 }
 
@@ -305,7 +308,7 @@ fn a_handle_used_inside_does_not_wait_for_itself() {
     let weak = node.downgrade();
     drop(node);
     let outside = inside.clone();
-    outside.with(move |_, _| inside.shutdown(Duration::ZERO, |_| true)).expect("the node runs");
+    outside.with(move |_, _| inside.stop(Duration::ZERO)).expect("the node runs");
     probe::eventually(|| outside.is_gone());
     drop(outside);
     assert!(weak.upgrade().is_none());
@@ -319,7 +322,7 @@ fn a_machine_that_panics_ends_its_node() {
     socket.send_to(b"boo", addr).expect("it is bound");
     probe::eventually(|| node.is_gone());
     assert_eq!(node.with(|_, _| ()), Err(NodeError::Gone));
-    node.shutdown(Duration::ZERO, |_| true);
+    node.stop(Duration::ZERO);
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(crate) struct Probe {
     pub(crate) seen: Vec<Seen>,
     pub(crate) deadlines: BTreeSet<Instant>,
     pub(crate) fired: Vec<(Instant, Instant)>,
+    /// Stops when so many timers have fired.
+    pub(crate) stops_after: Option<usize>,
     drained: BTreeMap<ConnId, usize>,
     outputs: VecDeque<Output>,
     echoes: bool,
@@ -91,6 +93,10 @@ impl Machine for Probe {
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.deadlines.first().copied()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stops_after.is_some_and(|count| self.fired.len() >= count)
     }
 }
 

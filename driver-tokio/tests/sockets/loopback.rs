@@ -272,7 +272,7 @@ async fn a_panic_in_a_closure_reaches_its_caller_only() {
 }
 
 #[tokio::test]
-async fn shutdown_waits_for_the_machine_and_leaves_nothing() {
+async fn stopping_waits_for_the_machine_and_leaves_nothing() {
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
     let node = sansip_tokio::spawn(Probe::echo());
@@ -280,11 +280,14 @@ async fn shutdown_waits_for_the_machine_and_leaves_nothing() {
         bind(&node, 1, Proto::Tcp, (Ipv4Addr::LOCALHOST, 0).into()).await.expect("loopback can be bound");
     let mut stream = peer(move || TcpStream::connect(addr).map(limited)).await;
     await_seen(&node, |seen| (*seen == Seen::Accepted(ConnId(1))).then_some(())).await;
-    let set = |probe: &mut Probe, now| probe.deadlines = [now + Duration::from_millis(50)].into();
+    let set = |probe: &mut Probe, now| {
+        probe.deadlines = [now + Duration::from_millis(50)].into();
+        probe.stops_after = Some(1);
+    };
     node.with(set).await.expect("the node runs");
     let other = node.clone();
     let reading = peer(move || stream.read_to_end(&mut Vec::new()));
-    let ending = node.shutdown(Duration::from_secs(20), |probe| probe.fired.len() == 1);
+    let ending = node.stop(Duration::from_secs(20));
     let began = std::time::Instant::now();
     let (len, ()) = tokio::join!(reading, ending);
     assert_eq!(len, 0, "open connections end in order");
@@ -297,10 +300,10 @@ async fn shutdown_waits_for_the_machine_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn shutdown_ends_after_its_grace() {
+async fn stopping_ends_after_its_grace() {
     let node = sansip_tokio::spawn(Probe::silent());
     let began = std::time::Instant::now();
-    node.shutdown(Duration::from_millis(100), |_| false).await;
+    node.stop(Duration::from_millis(100)).await;
     assert!((95..4000).contains(&began.elapsed().as_millis()));
 }
 

@@ -4,3 +4,4 @@
 mod exhaustion;
 mod loopback;
 mod probe;
+mod service;

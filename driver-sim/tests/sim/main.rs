@@ -1,0 +1,8 @@
+//! The simulator, tested with scripted machines and puppets.
+
+mod network;
+mod puppets;
+mod scripted;
+mod seeds;
+mod streams;
+mod time;

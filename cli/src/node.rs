@@ -1,6 +1,6 @@
 use std::{fmt, io, thread, time::Duration};
 
-use sansip::{Config, ConfigError, Endpoint, Host, Instant, Machine as _, Seed, Service};
+use sansip::{Config, ConfigError, Cx, Endpoint, Host, Instant, Seed, Service};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -58,27 +58,26 @@ impl<S: Service + Send + 'static> Node<S> {
         }
     }
 
-    /// Runs a closure on the machine; `None` if the machine has ended.
+    /// Runs a closure with the service and its endpoint; `None` if the node has ended.
     pub(crate) fn with<R: Send + 'static>(
         &self,
-        run: impl FnOnce(&mut Host<S>, Instant) -> R + Send + 'static,
+        run: impl FnOnce(&mut S, &mut Cx<'_>) -> R + Send + 'static,
     ) -> Option<R> {
         match self {
-            Self::Tokio { handle, runtime, .. } => runtime.block_on(handle.with(run)).ok(),
-            Self::Blocking(handle) => handle.with(run).ok(),
+            Self::Tokio { handle, runtime, .. } => runtime.block_on(handle.with_service(run)).ok(),
+            Self::Blocking(handle) => handle.with_service(run).ok(),
         }
     }
 
     /// Ends all calls, and then the node; it takes no longer than `grace`, and what the sockets need to close.
     pub(crate) fn shut_down(self, grace: Duration) {
-        // A node that has ended already needs no more.
-        let _told = self.with(move |host, now| host.with(now, |_, cx| cx.shutdown(grace)));
         match self {
             Self::Tokio { handle, runtime, thread } => {
-                runtime.block_on(handle.shutdown(grace, Host::is_stopped));
+                runtime.block_on(handle.shutdown(grace));
+                // A panic has been told on its thread.
                 let _joined = thread.join();
             }
-            Self::Blocking(handle) => handle.shutdown(grace, Host::is_stopped),
+            Self::Blocking(handle) => handle.shutdown(grace),
         }
     }
 

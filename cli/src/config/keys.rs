@@ -112,6 +112,8 @@ section! {
         transactions_per_call: usize,
         /// Dialogs of one call at once.
         dialogs_per_call: usize,
+        /// Reliable provisional responses of one INVITE that wait for their turn.
+        reliable_queue: usize,
         /// Requests that wait for a decision at once.
         questions: usize,
         /// Stream connections at once; lowered to what the system allows.

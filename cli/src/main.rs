@@ -2,12 +2,17 @@
 #![forbid(unsafe_code)]
 
 mod answerer;
+mod call;
+mod caller;
 mod config;
 mod exit;
 mod files;
 mod interrupt;
 mod listen;
 mod node;
+mod options;
+mod outcome;
+mod parse;
 
 mod print;
 mod serve;
@@ -32,6 +37,12 @@ struct Cli {
 enum Task {
     /// Answer OPTIONS and calls until interrupted
     Serve(serve::Args),
+    /// Ask a server what it can do
+    Options(options::Args),
+    /// Call somebody and hang up after a while; no media is sent
+    Call(call::Args),
+    /// Read messages from files and say what they are, or what is wrong with them
+    Parse(parse::Args),
     /// Print all keys of the configuration file with their defaults
     Config,
 }
@@ -48,6 +59,9 @@ fn main() -> ExitCode {
     };
     let exit = match cli.task {
         Task::Serve(args) => serve::run(args),
+        Task::Options(args) => options::run(args),
+        Task::Call(args) => call::run(args),
+        Task::Parse(args) => parse::run(&args),
         Task::Config => {
             print::text(&config::defaults());
             Exit::Success

@@ -1,4 +1,5 @@
 use std::{
+    io::IsTerminal as _,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::mpsc::{self, Receiver, RecvTimeoutError},
@@ -55,6 +56,7 @@ pub(crate) fn run(args: Args) -> Exit {
     tracing_subscriber::fmt()
         .with_max_level(settings.serve.log.0)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     bound_connections(&mut settings.endpoint);
@@ -76,9 +78,12 @@ pub(crate) fn run(args: Args) -> Exit {
         }
     };
     let exit = watch(&node, &news, stats, &tally);
-    let grace = if exit == Exit::Success { settings.serve.grace } else { Duration::ZERO };
-    node.shut_down(grace);
-    print::line(tally);
+    if exit == Exit::Success {
+        node.shut_down(settings.serve.grace);
+        print::line(tally);
+    } else {
+        node.shut_down(Duration::ZERO);
+    }
     exit
 }
 

@@ -19,6 +19,8 @@ mod parse;
 mod peek;
 mod scan;
 mod status;
+#[cfg(any(test, feature = "proptest"))]
+pub mod strategy;
 mod uri;
 mod view;
 

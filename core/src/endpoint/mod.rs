@@ -205,7 +205,7 @@ impl Endpoint {
         let Some(call) = self.calls.get_mut(hash) else { return };
         if call.is_over() {
             self.calls.remove(hash);
-        } else if let Some(at) = call.new_wake() {
+        } else if let Some(at) = call.new_wake(self.cx.now) {
             self.timers.schedule(at, Wake::Call(hash));
         }
     }

@@ -320,6 +320,7 @@ impl Call {
                 // RFC 3261 §13.2.1: the caller cancels what has expired.
                 rings_until: cx.now + expires_of(&draft.headers).unwrap_or(settings.config.ringing),
                 accepted: None,
+                told: false,
                 acks: Vec::new(),
             })
         });
@@ -531,7 +532,15 @@ impl Call {
         let auto = invite.ack == AckMode::Auto && invite.offered;
         let first = invite.accepted;
         let one_too_many = first.is_some() && invite.forks == ExtraForks::End;
-        let Some(dialog) = self.confirm_dialog(cx, at, view) else { return };
+        let Some(dialog) = self.confirm_dialog(cx, at, view) else {
+            // There is no dialog to send an ACK in, as at the limit; without one the peer ends the session.
+            let invite = self.rest().clients[at].invite.as_mut();
+            if invite.is_some_and(|invite| !std::mem::replace(&mut invite.told, true)) {
+                self.tell_response(cx, at, response, None);
+                self.tell_end(cx, serial, ClientEnd::Final(StatusCode::OK));
+            }
+            return;
+        };
         if first == Some(dialog) {
             // A copy of the 2xx; its ACK is still the application's to send.
             return;
@@ -539,6 +548,8 @@ impl Call {
         if let Some(invite) = self.rest().clients[at].invite.as_mut().filter(|_| first.is_none()) {
             invite.accepted = Some(dialog);
         }
+        let told =
+            self.rest().clients[at].invite.as_mut().is_some_and(|i| std::mem::replace(&mut i.told, true));
         if let Some(entry) = self.dialog_mut(dialog) {
             if entry.to_ack == Some(cseq) {
                 return;
@@ -547,7 +558,7 @@ impl Call {
         }
         if reinvite.is_none() && (cancelled || one_too_many) {
             let end = if one_too_many { DialogEnd::Fork } else { DialogEnd::Cancelled };
-            if first.is_none() {
+            if !told {
                 self.tell_end(cx, serial, ClientEnd::Cancelled);
             }
             self.ack_if_owed(cx, dialog);
@@ -556,7 +567,7 @@ impl Call {
         }
         let Some(at) = self.client_at(serial) else { return };
         self.tell_response(cx, at, response, Some(DialogHandle::new(hash, dialog)));
-        if first.is_none() {
+        if !told {
             self.tell_end(cx, serial, ClientEnd::Final(StatusCode::OK));
         }
         if auto {

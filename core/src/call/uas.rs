@@ -89,6 +89,7 @@ fn process(cx: &mut CallCx, walk: &mut Walk, call: Option<&mut Call>) -> Result<
         Method::Bye | Method::Update | Method::Info | Method::Notify | Method::Prack => {
             Err(Reply::no_dialog())
         }
+        Method::Invite if call.is_some_and(|call| call.has_all_dialogs(walk)) => Err(Reply::shed()),
         Method::Invite if view.contacts().count() != 1 || view.contact_is_star() => {
             Err(Reply::bad_request().reason(HeaderValue::from_static("INVITE Needs One Contact")))
         }
@@ -391,6 +392,10 @@ impl Call {
     /// Sends a response; a final one lets go of the request.
     fn complete(&mut self, cx: &mut CallCx, server: &mut ActiveServer, reply: &Reply) {
         let Some(mut walk) = server.walk.take() else { return };
+        // An INVITE cannot be accepted without the dialog that its ACK would come in.
+        let crowded = server.dialog.is_none() && self.has_all_dialogs(&walk);
+        let instead = (crowded && server.invite && reply.status.is_success()).then(Reply::shed);
+        let reply = instead.as_ref().unwrap_or(reply);
         if let Some(sent) = server.provisionals.as_mut().filter(|sent| sent.withholds(reply)) {
             // RFC 3262 §3: a 2xx waits for the PRACK of a provisional response that carried a session description.
             sent.withhold(reply.clone());
@@ -448,7 +453,7 @@ impl Call {
         let serial = match server.dialog {
             Some(serial) => serial,
             None => {
-                if self.dialogs().len() >= walk.settings.limits().dialogs_per_call {
+                if self.has_all_dialogs(walk) {
                     return;
                 }
                 let serial = cx.serial();
@@ -523,6 +528,11 @@ impl Call {
             self.answer_open(cx, &Reply::terminated(), Some(serial), Some(walk.serial));
         }
         Ok(serial)
+    }
+
+    /// Tells whether there is no room for another dialog.
+    fn has_all_dialogs(&self, walk: &Walk) -> bool {
+        self.dialogs().len() >= walk.settings.limits().dialogs_per_call
     }
 
     /// Tells whether the same request came on another way already (RFC 3261 §8.2.2.2).

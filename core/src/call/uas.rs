@@ -516,8 +516,12 @@ impl Call {
             return Ok(serial);
         }
         if walk.method == Method::Bye {
-            entry.dialog.end();
-            entry.duty = Duty::None;
+            // RFC 5407 §3.1.6: a 2xx is acknowledged all the same, and so are its copies from then on.
+            self.ack_if_owed(cx, serial);
+            if let Some(entry) = self.dialog_mut(serial) {
+                entry.dialog.end();
+                entry.duty = Duty::None;
+            }
             self.stop_accepting(serial);
             // RFC 3261 §15.1.2: what is still open in the dialog gets 487.
             self.answer_open(cx, &Reply::terminated(), Some(serial), Some(walk.serial));

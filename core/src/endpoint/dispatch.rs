@@ -4,11 +4,11 @@ use crate::{
     call::{Rendered, Stage, Tag, Walk, ask_routing, expires, render, reply_to},
     decision::{Event, Reply},
     endpoint::{Endpoint, Life},
-    syntax::{HeaderName, HeaderValue, Message, Method, Refused, StatusCode, Via, ViaStamp, View},
+    syntax::{HeaderName, HeaderValue, Message, Method, Refused, StatusCode, ViaStamp, View},
     transaction::server_key,
     transport::{
         CloseHow, ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Owner, ResponseTarget, Target,
-        connection_target, response_target, stamp,
+        WayBack,
     },
 };
 
@@ -17,9 +17,7 @@ const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("10");
 
 impl Endpoint {
     pub(super) fn dispatch(&mut self, input: Input<'_>) {
-        let now = self.cx.now;
-        let settings = self.cx.settings.clone();
-        let limits = settings.limits();
+        let (now, limits) = (self.cx.now, self.cx.settings.limits());
         match input {
             Input::Timeout | Input::Wall(_) => {}
             Input::Datagram { socket, local, remote, payload } => {
@@ -86,8 +84,7 @@ impl Endpoint {
             // A keep-alive of RFC 3261 §7.5 and RFC 5626 §3.5.1, or nothing.
             return;
         }
-        let settings = self.cx.settings.clone();
-        match Message::parse(bytes, settings.limits()) {
+        match Message::parse(bytes, self.cx.settings.limits()) {
             Ok(message) => {
                 self.stats.messages += 1;
                 if message.view().is_request() {
@@ -114,21 +111,23 @@ impl Endpoint {
         let Some(via) = request.vias().next() else { return };
         let mut reply = Reply::status(status);
         reply.reason = reason;
-        let stamp = stamp(via, flow.remote());
+        let way = WayBack::of(via);
+        let stamp = way.stamp(flow.remote());
         let tag = Tag::of_request(&self.cx.key, request);
         let settings = self.cx.settings.clone();
         let rendered =
             Rendered { request, flow: &flow, stamp: &stamp, tag: &tag, settings: &settings, rseq: None };
         let bytes = reply_to(&mut self.cx, rendered, &reply);
-        self.send_back(back(flow, via, stamp), bytes);
+        self.send_back(back(flow, way, stamp), bytes);
     }
 
     fn request(&mut self, flow: Flow, message: &Message<'_>) {
         let view = message.view();
         let Some(method) = view.method() else { return };
         let hash = self.cx.key.hash(view.call_id().as_bytes());
-        let stamp = stamp(view.via(), flow.remote());
-        let back = back(flow, view.via(), stamp);
+        let way = WayBack::of(view.via());
+        let stamp = way.stamp(flow.remote());
+        let back = back(flow, way, stamp);
         let key = server_key(&self.cx.key, view);
         if method == Method::Ack {
             match self.calls.get_mut(hash) {
@@ -258,10 +257,10 @@ impl Endpoint {
 }
 
 /// Tells where a response goes (RFC 3261 §18.2.2).
-fn back(flow: Flow, via: Via<'_>, stamp: ViaStamp) -> Target {
+fn back(flow: Flow, way: WayBack<'_>, stamp: ViaStamp) -> Target {
     let target = match flow {
-        Flow::Datagram { .. } => response_target(via, stamp),
-        Flow::Stream { .. } => connection_target(via, stamp, flow.proto()),
+        Flow::Datagram { .. } => way.response_target(stamp),
+        Flow::Stream { .. } => way.connection_target(stamp, flow.proto()),
     };
     let fallback: SocketAddr = match target {
         ResponseTarget::Address(address) => address,

@@ -257,10 +257,14 @@ impl Call {
         let settings = cx.settings.clone();
         let now = cx.now;
         let found = self.find_server(key, |kept| acknowledges(view, kept));
-        if let Some(server) = found.and_then(|at| self.active(at))
+        if let Some(at) = found
+            && let Some(server) = self.active(at)
             && server.machine.state() != ServerState::Accepted
         {
-            let _absorbed = server.machine.ack(now, settings.timing());
+            // Over a stream Timer I is zero.
+            if server.machine.ack(now, settings.timing()).terminated() {
+                self.servers.swap_remove(at);
+            }
             return;
         }
         let Some(dialog) = self.dialog_of_request(view) else { return };

@@ -16,7 +16,7 @@ use crate::{
     },
     dialog::{Acceptance, OutOfOrder},
     syntax::{HeaderId, HeaderName, HeaderValue, Method, Request, Scheme, StatusCode, UriError, View},
-    transaction::{ServerState, acknowledges, cancels, retransmits},
+    transaction::{ServerState, acknowledges, cancels, plainly_answered, retransmits},
     transport::{Outbound, Owner, Target},
 };
 
@@ -132,7 +132,12 @@ impl Call {
     /// Gives a request to its transaction, if it has one: it is a copy then, and gets the last response again.
     pub(crate) fn retransmitted(&mut self, cx: &mut CallCx, key: u64, back: Target, view: View<'_>) -> bool {
         let hash = self.hash;
-        let Some(at) = self.find_server(key, |kept| retransmits(view, kept)) else { return false };
+        let plainly =
+            |server: &ServerTransaction| server.key() == key && plainly_answered(view, server.answer());
+        let found = self.servers.iter().position(plainly);
+        let Some(at) = found.or_else(|| self.find_server(key, |kept| retransmits(view, kept))) else {
+            return false;
+        };
         match &mut self.servers[at] {
             ServerTransaction::Answered(answered) => {
                 let bytes = cx.copy(&answered.response);

@@ -8,6 +8,7 @@ mod phone;
 mod process;
 mod program;
 mod rig;
+pub mod simulated;
 mod sipp;
 mod skip;
 mod stranger;

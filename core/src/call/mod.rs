@@ -63,6 +63,13 @@ impl Call {
             && self.rest.as_ref().is_none_or(|rest| rest.clients.is_empty() && rest.dialogs.is_empty())
     }
 
+    /// Tells whether nothing in it waits for the peer any more: what lives only answers copies.
+    pub(crate) fn is_lingering(&self) -> bool {
+        self.dialogs().is_empty()
+            && self.servers.iter().all(ServerTransaction::is_lingering)
+            && !self.clients().iter().any(ClientTransaction::is_open)
+    }
+
     pub(crate) fn transactions(&self) -> usize {
         self.servers.len() + self.rest.as_ref().map_or(0, |rest| rest.clients.len())
     }

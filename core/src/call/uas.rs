@@ -179,6 +179,7 @@ impl Call {
         let server = self.asked(ask).and_then(|at| self.active(at)).ok_or(WrongVerdict::Gone)?;
         let serial = server.serial;
         let mut walk = server.walk.take().ok_or(WrongVerdict::Gone)?;
+        let invite = walk.is_invite();
         let placed = match (walk.stage, verdict) {
             (Stage::Routing, Verdict::Routing(routing)) => {
                 walk.close(cx);
@@ -195,7 +196,7 @@ impl Call {
         };
         self.restore(serial, walk);
         if let (Placed::Reply(reply), Some(at)) = (placed, self.position(serial)) {
-            self.reply(cx, at, reply.into_final());
+            self.reply(cx, at, reply.into_final(invite));
         }
         Ok(())
     }
@@ -516,8 +517,12 @@ impl Call {
             return Ok(serial);
         }
         if walk.method == Method::Bye {
-            entry.dialog.end();
-            entry.duty = Duty::None;
+            // RFC 5407 §3.1.6: a 2xx is acknowledged all the same, and so are its copies from then on.
+            self.ack_if_owed(cx, serial);
+            if let Some(entry) = self.dialog_mut(serial) {
+                entry.dialog.end();
+                entry.duty = Duty::None;
+            }
             self.stop_accepting(serial);
             // RFC 3261 §15.1.2: what is still open in the dialog gets 487.
             self.answer_open(cx, &Reply::terminated(), Some(serial), Some(walk.serial));

@@ -177,9 +177,10 @@ impl Reply {
         self.headers.iter().any(|(own, _)| own == name)
     }
 
-    /// Returns what is sent as a final response: a provisional one given for it is the service's error.
-    pub(crate) fn into_final(self) -> Self {
-        if self.status.is_final() {
+    /// Returns what is sent as a final response: a provisional one given for it is the service's error, and so is a 408
+    /// to anything but INVITE (RFC 4320 §4.2).
+    pub(crate) fn into_final(self, invite: bool) -> Self {
+        if self.status.is_final() && (invite || self.status != StatusCode::REQUEST_TIMEOUT) {
             return self;
         }
         Self::internal_error().reason(HeaderValue::from_static("Invalid Service Response"))

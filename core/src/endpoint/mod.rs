@@ -203,7 +203,8 @@ impl Endpoint {
     /// Sees to a call after anything has happened in it: frees it, or queues its next wake.
     fn touch(&mut self, hash: u64) {
         let Some(call) = self.calls.get_mut(hash) else { return };
-        if call.is_over() {
+        // Copies of what has ended are not worth waiting for when the endpoint ends.
+        if call.is_over() || (self.life != Life::Running && call.is_lingering()) {
             self.calls.remove(hash);
         } else if let Some(at) = call.new_wake() {
             self.timers.schedule(at, Wake::Call(hash));
@@ -212,11 +213,17 @@ impl Endpoint {
 
     /// Moves requests whose question is still open into their calls.
     fn settle(&mut self) {
-        for walk in std::mem::take(&mut self.walks) {
+        if self.walks.is_empty() {
+            return;
+        }
+        let mut walks = std::mem::take(&mut self.walks);
+        for walk in walks.drain(..) {
             let hash = walk.call;
             self.calls.get_or_insert(hash).hold(walk);
             self.touch(hash);
         }
+        // The room is used again by the next request.
+        self.walks = walks;
     }
 
     /// Tells transactions what has become of their connections and look-ups, and ends a shutdown that has nothing left.

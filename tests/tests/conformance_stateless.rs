@@ -74,6 +74,21 @@ fn an_accepted_invite_is_never_stateless() {
     assert!(statuses(&hand.pass(Duration::from_secs(2))).contains(&200), "the 2xx is sent again");
 }
 
+/// A request in a dialog changes it, so it is processed with a transaction whatever the application wants.
+#[test]
+fn requests_in_a_dialog_are_never_stateless() {
+    let mut hand = ByHand::new(Config::default(), Phone::new().routes(Routing::ProcessStateless));
+    let accepted = hand.datagram(Raw::new("INVITE", 1).text());
+    let tag = to_tag(&messages(&accepted)[0]);
+    hand.datagram(Raw::new("ACK", 1).to_tag(&tag).text());
+    let bye = Raw::new("BYE", 1).cseq(2).to_tag(&tag).text().replace("4bK-1", "4bK-bye");
+    assert_eq!(statuses(&hand.datagram(&bye)), [200]);
+    assert_eq!(hand.host.service().dialog_ends(), [sansip::DialogEnd::RemoteBye]);
+    assert_eq!(statuses(&hand.datagram(&bye)), [200], "its copy is told by the transaction");
+    hand.pass(Duration::from_secs(100));
+    assert!(hand.host.endpoint().is_idle());
+}
+
 /// What is still open at the next input is held by a transaction: its copy is not asked about again.
 #[test]
 fn deferred_past_the_next_input_it_is_held() {

@@ -48,8 +48,6 @@ pub(super) struct Invite {
     pub(super) rings_until: Instant,
     /// The dialog that its first 2xx made.
     pub(super) accepted: Option<u64>,
-    /// Whether the application was told that a 2xx has ended it.
-    pub(super) told: bool,
     /// The ACKs sent so far, one a To tag, for copies of what they acknowledge.
     pub(super) acks: Vec<SentAck>,
 }

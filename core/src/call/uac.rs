@@ -12,8 +12,8 @@ use crate::{
         AckMode, Body, ClientEnd, ClientHandle, DialogChange, DialogEnd, DialogError, DialogHandle, Event,
         ExtraForks, Gone, Outgoing, SendError,
     },
-    dialog::{Dialog, RouteSet, State},
-    syntax::{HeaderName, HeaderValue, Method, Response, StatusCode, UriBuf, View},
+    dialog::{Dialog, Itinerary, RouteSet, State},
+    syntax::{HeaderId, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, UriBuf, View},
     transaction::Kind,
     transport::{DnsError, IoKind, Outbound},
 };
@@ -320,7 +320,6 @@ impl Call {
                 // RFC 3261 §13.2.1: the caller cancels what has expired.
                 rings_until: cx.now + expires_of(&draft.headers).unwrap_or(settings.config.ringing),
                 accepted: None,
-                told: false,
                 acks: Vec::new(),
             })
         });
@@ -511,7 +510,7 @@ impl Call {
         let end = if cancelled { DialogEnd::Cancelled } else { DialogEnd::Refused(status) };
         self.end_early(cx, serial, end);
         self.tell_end(cx, serial, ClientEnd::Final(status));
-        self.judge_dialog(cx, dialog, status);
+        self.judge_dialog(cx, dialog, true, status);
     }
 
     /// Takes a 2xx to an INVITE (RFC 3261 §13.2.2.4).
@@ -528,18 +527,13 @@ impl Call {
             return;
         }
         let (serial, cseq, reinvite) = (client.serial, client.cseq, client.dialog);
+        let status = response.status();
         let cancelled = invite.cancel != Cancel::No;
         let auto = invite.ack == AckMode::Auto && invite.offered;
         let first = invite.accepted;
         let one_too_many = first.is_some() && invite.forks == ExtraForks::End;
         let Some(dialog) = self.confirm_dialog(cx, at, view) else {
-            // There is no dialog to send an ACK in, as at the limit; without one the peer ends the session.
-            let invite = self.rest().clients[at].invite.as_mut();
-            if invite.is_some_and(|invite| !std::mem::replace(&mut invite.told, true)) {
-                self.tell_response(cx, at, response, None);
-                self.tell_end(cx, serial, ClientEnd::Final(StatusCode::OK));
-            }
-            return;
+            return self.ack_without_dialog(cx, at, response);
         };
         if first == Some(dialog) {
             // A copy of the 2xx; its ACK is still the application's to send.
@@ -548,8 +542,6 @@ impl Call {
         if let Some(invite) = self.rest().clients[at].invite.as_mut().filter(|_| first.is_none()) {
             invite.accepted = Some(dialog);
         }
-        let told =
-            self.rest().clients[at].invite.as_mut().is_some_and(|i| std::mem::replace(&mut i.told, true));
         if let Some(entry) = self.dialog_mut(dialog) {
             if entry.to_ack == Some(cseq) {
                 return;
@@ -558,7 +550,7 @@ impl Call {
         }
         if reinvite.is_none() && (cancelled || one_too_many) {
             let end = if one_too_many { DialogEnd::Fork } else { DialogEnd::Cancelled };
-            if !told {
+            if first.is_none() {
                 self.tell_end(cx, serial, ClientEnd::Cancelled);
             }
             self.ack_if_owed(cx, dialog);
@@ -567,11 +559,30 @@ impl Call {
         }
         let Some(at) = self.client_at(serial) else { return };
         self.tell_response(cx, at, response, Some(DialogHandle::new(hash, dialog)));
-        if !told {
-            self.tell_end(cx, serial, ClientEnd::Final(StatusCode::OK));
+        if first.is_none() {
+            self.tell_end(cx, serial, ClientEnd::Final(status));
         }
         if auto {
             self.ack_if_owed(cx, dialog);
+        }
+    }
+
+    /// Takes a 2xx whose dialog has ended or cannot be had: it is acknowledged all the same (RFC 5407 §3.2.3), along the
+    /// way of its INVITE.
+    fn ack_without_dialog(&mut self, cx: &mut CallCx, at: usize, response: Response) {
+        let client = &mut self.rest().clients[at];
+        let (serial, status) = (client.serial, response.status());
+        let draft =
+            client.sent().and_then(|sent| sent.with_request(|invite| Draft::ack(invite, response.view())));
+        // What names no dialog here only tells that there was a 2xx.
+        let first = client.invite.as_mut().is_some_and(|invite| invite.accepted.replace(serial).is_none());
+        if let Some(draft) = draft.flatten() {
+            // Without a way to the peer its copies of the 2xx end by themselves.
+            let _unsent = self.start(cx, draft, None, None, true);
+        }
+        if let Some(at) = self.client_at(serial).filter(|_| first) {
+            self.tell_response(cx, at, response, None);
+            self.tell_end(cx, serial, ClientEnd::Final(status));
         }
     }
 
@@ -631,7 +642,7 @@ impl Call {
         match method {
             Method::Bye => self.bye_done(cx, dialog),
             Method::Cancel => {}
-            _ => self.judge_dialog(cx, dialog, status),
+            method => self.judge_dialog(cx, dialog, method == Method::Update, status),
         }
     }
 
@@ -665,11 +676,15 @@ impl Call {
         self.end_dialog(cx, serial, end);
     }
 
-    /// Ends the session when the peer says that it knows nothing of it (RFC 3261 §12.2.1.2).
-    fn judge_dialog(&mut self, cx: &mut CallCx, dialog: Option<u64>, status: StatusCode) {
-        let gone =
-            matches!(status, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT);
-        if let Some(serial) = dialog.filter(|_| gone) {
+    /// Ends the session when a refusal in its dialog says that it cannot go on (RFC 3261 §12.2.1.2, RFC 5057 §5.1).
+    fn judge_dialog(&mut self, cx: &mut CallCx, dialog: Option<u64>, invite: bool, status: StatusCode) {
+        let over = match status.as_u16() {
+            404 | 408 | 410 | 416 | 481 | 482 | 483 | 484 | 485 | 502 | 604 => true,
+            // These are about the session only where the request is.
+            405 | 480 | 489 | 501 => invite,
+            _ => false,
+        };
+        if let Some(serial) = dialog.filter(|_| over) {
             self.ack_if_owed(cx, serial);
             self.hang_up(cx, serial, DialogEnd::Refused(status));
         }
@@ -727,5 +742,27 @@ impl Draft {
             headers: Vec::new(),
             body,
         }
+    }
+
+    /// Drafts the ACK for a 2xx from the INVITE and the response alone.
+    fn ack(invite: View<'_>, response: View<'_>) -> Option<Self> {
+        let routes: Vec<Box<str>> = invite.routes().map(|route| route.as_str().into()).collect();
+        let first = invite.routes().next().and_then(|route| route.uri().ok());
+        let loose = first.filter(Uri::is_loose_router);
+        let asked = invite.request_uri().ok()?;
+        let contact = response.contacts().next().and_then(|contact| contact.uri().ok());
+        // A strict router in front stays the Request-URI.
+        let target = if routes.is_empty() || loose.is_some() { contact.unwrap_or(asked) } else { asked };
+        let next_hop = loose.unwrap_or(target);
+        Some(Self {
+            method: Method::Ack,
+            way: Itinerary { request_uri: target.into(), routes, next_hop: next_hop.into() },
+            from: response.header(HeaderId::From)?.into(),
+            to: response.header(HeaderId::To)?.into(),
+            call_id: response.call_id().into(),
+            cseq: invite.cseq_number(),
+            headers: Vec::new(),
+            body: None,
+        })
     }
 }

@@ -1,6 +1,8 @@
 //! Call flows between real endpoints, and against peers played by hand, in virtual time.
 
+mod cancel;
 mod dialogs;
+mod forks;
 mod ladders;
 mod races;
 mod requests;

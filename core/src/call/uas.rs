@@ -45,6 +45,8 @@ pub(crate) fn route(cx: &mut CallCx, walk: &mut Walk, routing: Routing, call: Op
             walk.stateless = matches!(routing, Routing::ProcessStateless);
             match process(cx, walk, call) {
                 Ok(()) => {
+                    // What comes in a dialog changes it, so it is never without state.
+                    walk.stateless &= walk.dialog.is_none();
                     ask_method(cx, walk);
                     Placed::Asked
                 }
@@ -199,9 +201,15 @@ impl Call {
                 return Err(WrongVerdict::Kind);
             }
         };
+        let stateless = walk.stateless;
         self.restore(serial, walk);
         if let (Placed::Reply(reply), Some(at)) = (placed, self.position(serial)) {
-            self.reply(cx, at, reply.into_final(invite));
+            let reply = reply.into_final(invite);
+            if stateless {
+                self.reply_and_forget(cx, at, reply);
+            } else {
+                self.reply(cx, at, reply);
+            }
         }
         Ok(())
     }
@@ -398,6 +406,22 @@ impl Call {
         }
     }
 
+    /// Sends a final response and keeps nothing, unless the INVITE is accepted or was answered provisionally.
+    fn reply_and_forget(&mut self, cx: &mut CallCx, at: usize, reply: Reply) {
+        let Some(server) = self.active(at) else { return };
+        let accepts = server.invite && reply.status.is_success();
+        if accepts || !server.last.is_empty() {
+            return self.reply(cx, at, reply);
+        }
+        let Some(walk) = server.walk.take() else { return };
+        let hash = self.hash;
+        let bytes = render(cx, &walk, &reply, None);
+        if let Some(server) = self.active(at) {
+            server.transmit(cx, hash, bytes);
+        }
+        self.servers.swap_remove(at);
+    }
+
     /// Sends a response; a final one lets go of the request.
     fn complete(&mut self, cx: &mut CallCx, server: &mut ActiveServer, reply: &Reply) {
         let Some(mut walk) = server.walk.take() else { return };
@@ -546,17 +570,18 @@ impl Call {
 
     /// Tells whether the same request came on another way already (RFC 3261 §8.2.2.2).
     fn has_merged(&self, walk: &Walk, view: View<'_>) -> bool {
+        let same = |seen: View<'_>| {
+            seen.from_tag() == view.from_tag()
+                && seen.cseq_number() == view.cseq_number()
+                && seen.cseq_is(&walk.method)
+        };
         self.servers.iter().any(|server| match server {
-            ServerTransaction::Active(active) if active.serial != walk.serial => {
-                active.walk.as_ref().is_some_and(|other| {
-                    let seen = other.request.view();
-                    seen.from_tag() == view.from_tag()
-                        && seen.cseq_number() == view.cseq_number()
-                        && other.method == walk.method
-                        && other.dialog.is_none()
-                })
+            ServerTransaction::Active(active) if active.serial == walk.serial => false,
+            ServerTransaction::Active(active) if active.walk.as_ref().is_some_and(|w| w.dialog.is_some()) => {
+                false
             }
-            _ => false,
+            // Also one that is answered goes on until its copies can come no more.
+            other => other.with_kept(same) == Some(true),
         })
     }
 

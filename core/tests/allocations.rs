@@ -1,4 +1,5 @@
 //! What the parser and the encoder take from the heap.
+#![expect(clippy::disallowed_macros, reason = "tests run beside each other, and each thread counts its own")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -8,8 +9,8 @@ use std::{
 
 use bytes::BytesMut;
 use sansip::{
-    Limits, StatusCode,
-    syntax::{Encoder, HeaderId, Message, ViaStamp},
+    Limits,
+    syntax::{Encoder, HeaderId, Message, StatusCode, ViaStamp},
 };
 
 thread_local! {

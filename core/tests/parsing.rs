@@ -2,8 +2,11 @@
 
 use proptest::{prelude::*, sample::Index};
 use sansip::{
-    Limits, Method, StatusCode,
-    syntax::{self, CSeq, HeaderId, Host, Message, NameAddr, ParseErrorKind as Kind, Uri, Via, View},
+    Limits,
+    syntax::{
+        self, CSeq, HeaderId, Host, Message, Method, NameAddr, ParseErrorKind as Kind, StatusCode, Uri, Via,
+        View,
+    },
 };
 
 const INVITE: &str = "INVITE sip:bob@biloxi.example.com;transport=tcp SIP/2.0\r\n\

@@ -31,6 +31,27 @@
 //! node.stop(std::time::Duration::ZERO);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! An application is a [`Service`](sansip::Service) inside of a [`Host`](sansip::Host), and its handle sends requests:
+//!
+//! ```no_run
+//! use sansip::{Config, Cx, Endpoint, Host, Outgoing, Proto, Service};
+//! use sansip_blocking::{now, seed, spawn};
+//!
+//! struct Phone;
+//!
+//! impl Service for Phone {
+//!     fn init(&mut self, cx: &mut Cx<'_>) {
+//!         let _ = cx.listen(Proto::Udp, "192.0.2.1:5060".parse().unwrap());
+//!     }
+//! }
+//!
+//! let endpoint = Endpoint::new(Config::default(), &seed()?, now())?;
+//! let phone = spawn(Host::new(endpoint, Phone))?;
+//! let response = phone.request(Outgoing::options("sip:bob@example.com".parse()?))?;
+//! println!("{}", response.status());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod clock;

@@ -1,4 +1,4 @@
-//! A deterministic simulator for [sansip](sansip) machines.
+//! A deterministic simulator for [sansip] machines.
 //!
 //! A [`Sim`] holds nodes, each with a [`Machine`](sansip::Machine) and addresses of its own, and the network between
 //! them. Time is virtual: it moves from one event to the next, so that a minute of retransmissions costs microseconds.

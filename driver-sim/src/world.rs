@@ -43,6 +43,7 @@ pub struct Sim {
     rest: Rest,
     /// Steps since time moved on.
     standstill: u32,
+    standstill_limit: u32,
     stuck: Option<Stuck>,
 }
 
@@ -58,8 +59,6 @@ impl Sim {
     const WAKES: u32 = 1_000;
     /// Outputs of one node at one moment in answer to one input, after which it counts as a livelock.
     const OUTPUTS: u32 = 100_000;
-    /// Steps at one moment, after which it counts as a livelock.
-    const STANDSTILL: u32 = 1_000_000;
 
     /// Makes an empty world.
     pub fn new(seed: u64) -> Self {
@@ -80,6 +79,7 @@ impl Sim {
             workload: Draws::new(seed, "workload"),
             rest: Rest { time: Duration::from_secs(3600), steps: 1_000_000 },
             standstill: 0,
+            standstill_limit: 1_000_000,
             stuck: None,
         }
     }
@@ -287,6 +287,11 @@ impl Sim {
         self.rest = Rest { time, steps };
     }
 
+    /// Sets how many steps at one moment count as a livelock; a million unless told otherwise.
+    pub const fn standstill_limit(&mut self, steps: u32) {
+        self.standstill_limit = steps;
+    }
+
     /// Tells whether nothing is on its way and no node has a deadline.
     pub fn is_at_rest(&self) -> bool {
         self.queue.is_empty() && self.deadlines.is_empty()
@@ -386,8 +391,8 @@ impl Sim {
             return false;
         }
         self.standstill = if at > self.now { 0 } else { self.standstill + 1 };
-        if self.standstill > Self::STANDSTILL {
-            self.stuck = Some(Stuck::Standstill { steps: Self::STANDSTILL });
+        if self.standstill > self.standstill_limit {
+            self.stuck = Some(Stuck::Standstill { steps: self.standstill_limit });
             return false;
         }
         self.now = at;

@@ -32,6 +32,33 @@
 //! node.stop(std::time::Duration::ZERO).await;
 //! # Ok::<(), sansip_tokio::NodeError>(()) }).unwrap();
 //! ```
+//!
+//! An application is an [`AsyncService`], or a [`Service`](sansip::Service) inside of a [`Host`](sansip::Host), and
+//! its handle sends requests:
+//!
+//! ```no_run
+//! use sansip::{Config, Cx, Endpoint, MethodFacts, Outgoing, Proto, Reply};
+//! use sansip_tokio::{Asked, AsyncService, now, seed, spawn_async};
+//!
+//! struct Phone;
+//!
+//! impl AsyncService for Phone {
+//!     fn init(&self, cx: &mut Cx<'_>) {
+//!         let _ = cx.listen(Proto::Udp, "192.0.2.1:5060".parse().unwrap());
+//!     }
+//!
+//!     async fn message(&self, asked: Asked<Self, MethodFacts>) -> Reply {
+//!         println!("{}", String::from_utf8_lossy(asked.request.view().body()));
+//!         Reply::ok()
+//!     }
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let phone = spawn_async(Endpoint::new(Config::default(), &seed()?, now())?, Phone);
+//! let response = phone.request(Outgoing::options("sip:bob@example.com".parse()?)).await?;
+//! println!("{}", response.status());
+//! # Ok(()) }
+//! ```
 #![forbid(unsafe_code)]
 
 mod async_service;

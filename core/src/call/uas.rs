@@ -16,7 +16,7 @@ use crate::{
     },
     dialog::{Acceptance, OutOfOrder},
     syntax::{HeaderId, HeaderName, HeaderValue, Method, Request, Scheme, StatusCode, UriError, View},
-    transaction::{ServerState, acknowledges, cancels, retransmits},
+    transaction::{ServerState, acknowledges, cancels, plainly_answered, retransmits},
     transport::{Outbound, Owner, Target},
 };
 
@@ -89,6 +89,7 @@ fn process(cx: &mut CallCx, walk: &mut Walk, call: Option<&mut Call>) -> Result<
         Method::Bye | Method::Update | Method::Info | Method::Notify | Method::Prack => {
             Err(Reply::no_dialog())
         }
+        Method::Invite if call.is_some_and(|call| call.has_all_dialogs(walk)) => Err(Reply::shed()),
         Method::Invite if view.contacts().count() != 1 || view.contact_is_star() => {
             Err(Reply::bad_request().reason(HeaderValue::from_static("INVITE Needs One Contact")))
         }
@@ -131,7 +132,12 @@ impl Call {
     /// Gives a request to its transaction, if it has one: it is a copy then, and gets the last response again.
     pub(crate) fn retransmitted(&mut self, cx: &mut CallCx, key: u64, back: Target, view: View<'_>) -> bool {
         let hash = self.hash;
-        let Some(at) = self.find_server(key, |kept| retransmits(view, kept)) else { return false };
+        let plainly =
+            |server: &ServerTransaction| server.key() == key && plainly_answered(view, server.answer());
+        let found = self.servers.iter().position(plainly);
+        let Some(at) = found.or_else(|| self.find_server(key, |kept| retransmits(view, kept))) else {
+            return false;
+        };
         match &mut self.servers[at] {
             ServerTransaction::Answered(answered) => {
                 let bytes = cx.copy(&answered.response);
@@ -178,6 +184,7 @@ impl Call {
         let server = self.asked(ask).and_then(|at| self.active(at)).ok_or(WrongVerdict::Gone)?;
         let serial = server.serial;
         let mut walk = server.walk.take().ok_or(WrongVerdict::Gone)?;
+        let invite = walk.is_invite();
         let placed = match (walk.stage, verdict) {
             (Stage::Routing, Verdict::Routing(routing)) => {
                 walk.close(cx);
@@ -194,7 +201,7 @@ impl Call {
         };
         self.restore(serial, walk);
         if let (Placed::Reply(reply), Some(at)) = (placed, self.position(serial)) {
-            self.reply(cx, at, reply.into_final());
+            self.reply(cx, at, reply.into_final(invite));
         }
         Ok(())
     }
@@ -255,10 +262,14 @@ impl Call {
         let settings = cx.settings.clone();
         let now = cx.now;
         let found = self.find_server(key, |kept| acknowledges(view, kept));
-        if let Some(server) = found.and_then(|at| self.active(at))
+        if let Some(at) = found
+            && let Some(server) = self.active(at)
             && server.machine.state() != ServerState::Accepted
         {
-            let _absorbed = server.machine.ack(now, settings.timing());
+            // Over a stream Timer I is zero.
+            if server.machine.ack(now, settings.timing()).terminated() {
+                self.servers.swap_remove(at);
+            }
             return;
         }
         let Some(dialog) = self.dialog_of_request(view) else { return };
@@ -390,6 +401,10 @@ impl Call {
     /// Sends a response; a final one lets go of the request.
     fn complete(&mut self, cx: &mut CallCx, server: &mut ActiveServer, reply: &Reply) {
         let Some(mut walk) = server.walk.take() else { return };
+        // An INVITE cannot be accepted without the dialog that its ACK would come in.
+        let crowded = server.dialog.is_none() && self.has_all_dialogs(&walk);
+        let instead = (crowded && server.invite && reply.status.is_success()).then(Reply::shed);
+        let reply = instead.as_ref().unwrap_or(reply);
         if let Some(sent) = server.provisionals.as_mut().filter(|sent| sent.withholds(reply)) {
             // RFC 3262 §3: a 2xx waits for the PRACK of a provisional response that carried a session description.
             sent.withhold(reply.clone());
@@ -447,7 +462,7 @@ impl Call {
         let serial = match server.dialog {
             Some(serial) => serial,
             None => {
-                if self.dialogs().len() >= walk.settings.limits().dialogs_per_call {
+                if self.has_all_dialogs(walk) {
                     return;
                 }
                 let serial = cx.serial();
@@ -511,13 +526,22 @@ impl Call {
             return Ok(serial);
         }
         if walk.method == Method::Bye {
-            entry.dialog.end();
-            entry.duty = Duty::None;
+            // RFC 5407 §3.1.6: a 2xx is acknowledged all the same, and so are its copies from then on.
+            self.ack_if_owed(cx, serial);
+            if let Some(entry) = self.dialog_mut(serial) {
+                entry.dialog.end();
+                entry.duty = Duty::None;
+            }
             self.stop_accepting(serial);
             // RFC 3261 §15.1.2: what is still open in the dialog gets 487.
             self.answer_open(cx, &Reply::terminated(), Some(serial), Some(walk.serial));
         }
         Ok(serial)
+    }
+
+    /// Tells whether there is no room for another dialog.
+    fn has_all_dialogs(&self, walk: &Walk) -> bool {
+        self.dialogs().len() >= walk.settings.limits().dialogs_per_call
     }
 
     /// Tells whether the same request came on another way already (RFC 3261 §8.2.2.2).

@@ -11,6 +11,7 @@ use crate::{
 /// The inputs and commands of a recording, with the configuration and the seed, are all that a replay needs; the
 /// outputs are there to compare with.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Record {
     /// The machine was told something.
@@ -33,6 +34,7 @@ pub enum Record {
 
 /// An [`Input`] that owns its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct InputBuf {
     input: Input<'static>,
     bytes: Bytes,

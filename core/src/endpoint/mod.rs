@@ -206,18 +206,24 @@ impl Endpoint {
         // Copies of what has ended are not worth waiting for when the endpoint ends.
         if call.is_over() || (self.life != Life::Running && call.is_lingering()) {
             self.calls.remove(hash);
-        } else if let Some(at) = call.new_wake() {
+        } else if let Some(at) = call.new_wake(self.cx.now) {
             self.timers.schedule(at, Wake::Call(hash));
         }
     }
 
     /// Moves requests whose question is still open into their calls.
     fn settle(&mut self) {
-        for walk in std::mem::take(&mut self.walks) {
+        if self.walks.is_empty() {
+            return;
+        }
+        let mut walks = std::mem::take(&mut self.walks);
+        for walk in walks.drain(..) {
             let hash = walk.call;
             self.calls.get_or_insert(hash).hold(walk);
             self.touch(hash);
         }
+        // The room is used again by the next request.
+        self.walks = walks;
     }
 
     /// Tells transactions what has become of their connections and look-ups, and ends a shutdown that has nothing left.

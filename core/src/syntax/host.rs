@@ -134,23 +134,23 @@ pub(crate) fn scan_host(cursor: &mut Cursor<'_>) -> Result<Span, Kind> {
     if cursor.peek() == Some(b'[') {
         return bracketed(cursor);
     }
-    let host = cursor.take1(scan::HOST, Kind::Host)?;
-    let bytes = host.bytes(cursor.bytes());
-    // Whether the last label that is not empty has more than digits.
-    let (mut before, mut letters) = (b'.', false);
-    for &byte in bytes {
-        if byte != b'.' {
-            letters = letters && before != b'.' || !byte.is_ascii_digit();
-        } else if before == b'.' {
-            return Err(Kind::Host);
+    let start = cursor.pos;
+    let mut label = cursor.take1(scan::LABEL, Kind::Host)?;
+    while cursor.eat(b'.') {
+        let next = cursor.take(scan::LABEL);
+        if next.len() == 0 {
+            // The dot of a complete name.
+            break;
         }
-        before = byte;
+        label = next;
     }
-    let bad = before == b'-' || bytes.first() == Some(&b'-') || !letters && ipv4(bytes).is_none();
-    if bad {
+    let host = Span::new(start, cursor.pos);
+    let (bytes, label) = (host.bytes(cursor.bytes()), label.bytes(cursor.bytes()));
+    if bytes.first() == Some(&b'-') || label.last() == Some(&b'-') {
         return Err(Kind::Host);
     }
-    Ok(host)
+    let numeric = label.first().is_some_and(u8::is_ascii_digit) && label.iter().all(u8::is_ascii_digit);
+    if numeric && ipv4(bytes).is_none() { Err(Kind::Host) } else { Ok(host) }
 }
 
 fn bracketed(cursor: &mut Cursor<'_>) -> Result<Span, Kind> {

@@ -85,10 +85,10 @@ impl<'b> Message<'b> {
         reason = "the message is as large, and a box would be an allocation for junk"
     )]
     pub fn parse(buf: &'b [u8], limits: &Limits) -> Result<Self, Refused<'b>> {
-        let mut message = match parse::split(buf, limits) {
-            Ok(message) => message,
-            Err(error) => return Err(Refused { error, message: None }),
-        };
+        let mut message = Self::empty();
+        if let Err(error) = parse::split(buf, limits, &mut message) {
+            return Err(Refused { error, message: None });
+        }
         match message.check() {
             Ok(()) => Ok(message),
             Err(error) => Err(Refused { error, message: Some(message) }),
@@ -99,11 +99,16 @@ impl<'b> Message<'b> {
     ///
     /// Names are resolved, values are not looked at but for Content-Length.
     pub fn split(buf: &'b [u8], limits: &Limits) -> Result<Self, ParseError> {
-        let message = parse::split(buf, limits)?;
+        let mut message = Self::empty();
+        parse::split(buf, limits, &mut message)?;
         match message.fault {
             None => Ok(message),
             Some(fault) => Err(fault),
         }
+    }
+
+    fn empty() -> Self {
+        Self { head: "", body: &[], base: 0, fields: SmallVec::new(), facts: Facts::default(), fault: None }
     }
 
     /// Reads every Via, From, To, Call-ID, CSeq, Max-Forwards, Contact, Route and Record-Route and the Request-URI.

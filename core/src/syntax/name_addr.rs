@@ -154,13 +154,12 @@ fn bracketed(cursor: &mut Cursor<'_>) -> Result<Span, Kind> {
     if !cursor.eat(b'<') {
         return Err(Kind::DisplayName);
     }
-    let mut uri = cursor.take(scan::BRACKETED);
-    if cursor.peek() != Some(b'>') {
-        // RFC 4475 §3.1.2.14: white space has no place here, yet folds and stray spaces are sent. At the ends it does
-        // no harm; within, the URI is not usable, which is for those to say who need it.
-        cursor.pos = uri.start();
-        uri = cursor.take(scan::BRACKETED | scan::LWS).trimmed(cursor.bytes());
-    }
+    let start = cursor.pos;
+    let length = memchr::memchr3(b'>', b'<', b'"', cursor.rest()).ok_or(Kind::Uri)?;
+    cursor.pos += length;
+    // RFC 4475 §3.1.2.14: white space has no place here, yet folds and stray spaces are sent. At the ends it does no
+    // harm; within, the URI is not usable, which is for those to say who need it.
+    let uri = Span::new(start, cursor.pos).trimmed(cursor.bytes());
     if has_scheme(uri.bytes(cursor.bytes())) && cursor.eat(b'>') { Ok(uri) } else { Err(Kind::Uri) }
 }
 

@@ -160,3 +160,31 @@ mod serialise {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: &[u8] =
+        b"\r\nOPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP c;branch=z9hG4bK1\r\nFrom: <sip:d@e>;tag=1\r\n\
+        To: <sip:a@b>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\nl: 2\r\n\r\nhithe rest";
+
+    #[test]
+    fn owned_messages_are_their_bytes() {
+        let request = Request::parse(OPTIONS, &Limits::default()).expect("a request");
+        assert_eq!(request.to_bytes(), OPTIONS[2..OPTIONS.len() - 8]);
+        assert_eq!(request.method(), Method::Options);
+        assert_eq!(format!("{request:?}"), "Request(\"OPTIONS sip:a@b SIP/2.0\")");
+        assert_eq!(Request::parse(&request.to_bytes(), &Limits::default()), Ok(request));
+        assert!(Response::parse(OPTIONS, &Limits::default()).is_err());
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn deserialises_and_checks() {
+        use serde::{Deserialize as _, de::value::BytesDeserializer};
+        let read = |bytes| Request::deserialize(BytesDeserializer::<serde::de::value::Error>::new(bytes));
+        assert_eq!(read(OPTIONS).map(|request| request.view().body().to_vec()), Ok(b"hi".to_vec()));
+        assert!(read(b"OPTIONS sip:a@b SIP/2.0\r\n\r\n").is_err());
+    }
+}

@@ -1,5 +1,3 @@
-use smallvec::SmallVec;
-
 use super::{
     HeaderId, Message, ParseError, ParseErrorKind as Kind, StatusCode, Uri,
     header::{scan_cseq, scan_via},
@@ -16,12 +14,11 @@ const HEAD_MAX: usize = u16::MAX as usize;
 ///
 /// Errors are those after which nothing can be made of the input. What leaves enough for an answer becomes the
 /// message's fault.
-pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits) -> Result<Message<'b>, ParseError> {
+pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits, message: &mut Message<'b>) -> Result<(), ParseError> {
     let base = skip_line_breaks(buf);
+    message.base = base;
     let input = buf.get(base..).unwrap_or(&[]);
     let window = input.get(..limits.head.min(HEAD_MAX)).unwrap_or(input);
-    let mut message =
-        Message { head: "", body: &[], base, fields: SmallVec::new(), facts: Facts::default(), fault: None };
     let mut lines = Lines::new(window);
     let failed = |kind, offset| ParseError { kind, offset: base + offset, header: None };
     let broken = |(kind, offset)| match kind {
@@ -36,16 +33,16 @@ pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits) -> Result<Message<'b>, P
     loop {
         if lines.pos == input.len() {
             // The blank line is missing, but all else is there: enough for an answer.
-            message.fault.get_or_insert(failed(Kind::Unfinished, lines.pos));
+            message.fault.get_or_insert_with(|| failed(Kind::Unfinished, lines.pos));
             break;
         }
         let line = lines.next_line().map_err(broken)?;
         if line.len() == 0 {
             break;
         }
-        let outcome = field(window, line, &mut message, &mut length, limits);
+        let outcome = field(window, line, message, &mut length, limits);
         if let Err((kind, header)) = outcome {
-            message.fault.get_or_insert(ParseError { kind, offset: base + line.start(), header });
+            message.fault.get_or_insert_with(|| ParseError { kind, offset: base + line.start(), header });
         }
     }
     let (head, rest) = input.split_at_checked(lines.pos).unwrap_or((input, &[]));
@@ -53,9 +50,9 @@ pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits) -> Result<Message<'b>, P
     message.body = rest;
     if let Err(kind) = cut_body(&mut message.body, length, limits) {
         let header = length.map(|_| HeaderId::ContentLength);
-        message.fault.get_or_insert(ParseError { kind, offset: base + lines.pos, header });
+        message.fault.get_or_insert_with(|| ParseError { kind, offset: base + lines.pos, header });
     }
-    Ok(message)
+    Ok(())
 }
 
 /// Returns limits that only the format itself sets, for messages of our own.
@@ -197,17 +194,13 @@ fn field(
     length: &mut Option<Result<usize, ()>>,
     limits: &Limits,
 ) -> Result<(), (Kind, Option<HeaderId>)> {
-    let mut cursor = Cursor::within(bytes, line);
-    let name = cursor.take1(scan::TOKEN, Kind::Field).map_err(|kind| (kind, None))?;
-    while cursor.peek().is_some_and(|byte| byte == b' ' || byte == b'\t') {
-        cursor.pos += 1;
-    }
-    if !cursor.eat(b':') {
-        return Err((Kind::Field, None));
-    }
-    let id = HeaderId::of_bytes(name.bytes(bytes));
-    cursor.skip_lws();
-    let value = Span::new(cursor.pos, line.end()).trimmed(bytes);
+    let text = line.bytes(bytes);
+    let colon = scan::find_colon(text).ok_or((Kind::Field, None))?;
+    let (name, id) = match HeaderId::of_bytes(text.get(..colon).unwrap_or(&[])) {
+        HeaderId::Other => name(text.get(..colon).unwrap_or(&[]), line.start()).ok_or((Kind::Field, None))?,
+        id => (Span::new(line.start(), line.start() + colon), id),
+    };
+    let value = Span::new(line.start() + colon + 1, line.end()).trimmed(bytes);
     if message.fields.len() >= limits.headers {
         return Err((Kind::TooManyHeaders, None));
     }
@@ -219,6 +212,14 @@ fn field(
         content_length(value.bytes(bytes), length).map_err(|kind| (kind, Some(id)))?;
     }
     Ok(())
+}
+
+/// Resolves a name that is not a known one, unless it has white space before the colon (RFC 3261 §7.3.1).
+fn name(text: &[u8], start: usize) -> Option<(Span, HeaderId)> {
+    let mut cursor = Cursor::new(text);
+    let name = cursor.take1(scan::TOKEN, Kind::Field).ok()?;
+    while cursor.eat(b' ') || cursor.eat(b'\t') {}
+    cursor.at_end().then(|| (Span::new(start, start + name.len()), HeaderId::of_bytes(name.bytes(text))))
 }
 
 /// Reads a Content-Length; a second one must be the same (RFC 4475 §3.3.9).
@@ -267,20 +268,19 @@ pub(crate) fn check(message: &mut Message<'_>) -> Result<(), ParseError> {
     let base = message.base;
     let mut first: Option<ParseError> = None;
     let mut fail = |kind, offset, header| {
-        first.get_or_insert(ParseError { kind, offset: base + offset, header });
+        first.get_or_insert_with(|| ParseError { kind, offset: base + offset, header });
     };
     let mut facts = Facts { line: message.facts.line, ..Facts::default() };
-    let mut seen = 0u128;
+    let mut seen = Seen::default();
     for field in &message.fields {
+        let again = seen.insert(field.id);
         let mut cursor = Cursor::within(head.as_bytes(), field.value);
-        let bit = 1 << field.id as u32;
-        if let Err(kind) = check_field(field, &mut cursor, &mut facts, seen & bit != 0) {
+        if let Err(kind) = check_field(field.id, &mut cursor, &mut facts, again) {
             fail(kind, cursor.pos, Some(field.id));
         }
-        seen |= bit;
     }
     for id in [HeaderId::Via, HeaderId::From, HeaderId::To, HeaderId::CallId, HeaderId::CSeq] {
-        if seen & (1 << id as u32) == 0 {
+        if !seen.has(id) {
             fail(Kind::Missing, head.len(), Some(id));
         }
     }
@@ -300,6 +300,26 @@ pub(crate) fn check(message: &mut Message<'_>) -> Result<(), ParseError> {
     first.map_or(Ok(()), Err)
 }
 
+/// A set of header fields.
+#[derive(Default)]
+struct Seen([u64; 2]);
+
+impl Seen {
+    /// Adds one and tells whether it was there before.
+    #[inline]
+    fn insert(&mut self, id: HeaderId) -> bool {
+        let bit = 1 << (id as u32 % 64);
+        let word = &mut self.0[usize::from(id as u32 >= 64)];
+        let before = *word & bit != 0;
+        *word |= bit;
+        before
+    }
+
+    fn has(&self, id: HeaderId) -> bool {
+        self.0[usize::from(id as u32 >= 64)] & 1 << (id as u32 % 64) != 0
+    }
+}
+
 /// RFC 3261 §8.1.1.5. Some put the INVITE into the CSeq of its ACK; nobody could answer that one.
 #[inline]
 fn same_method(request: &[u8], cseq: &[u8]) -> bool {
@@ -307,12 +327,12 @@ fn same_method(request: &[u8], cseq: &[u8]) -> bool {
 }
 
 #[inline]
-fn check_field(field: &Field, cursor: &mut Cursor<'_>, facts: &mut Facts, again: bool) -> Result<(), Kind> {
+fn check_field(id: HeaderId, cursor: &mut Cursor<'_>, facts: &mut Facts, again: bool) -> Result<(), Kind> {
     // Two equal Content-Lengths passed already.
-    if again && field.id.is_single() && field.id != HeaderId::ContentLength {
+    if again && id.is_single() && id != HeaderId::ContentLength {
         return Err(Kind::Duplicate);
     }
-    match field.id {
+    match id {
         HeaderId::Via => {
             let top = scan_via(cursor)?;
             if !again {

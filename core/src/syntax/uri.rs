@@ -487,7 +487,7 @@ mod tests {
             ("sip:a b@c", E::User),
             ("sip:a@b@c", E::Character),
             ("sip:a@", E::Host),
-            ("sip:a@b..c", E::Host),
+            ("sip:a@b..c", E::Character),
             ("sip:a@[::1", E::Host),
             ("sip:a@b:", E::Port),
             ("sip:a@b:65536", E::Port),

@@ -11,7 +11,10 @@ use thiserror::Error;
 use crate::base::UnixTime;
 
 /// What a driver tells a machine.
+///
+/// With feature `serde` it is read back without the bytes that it borrows; [`InputBuf`](crate::InputBuf) keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Input<'a> {
     /// Nothing but time has passed.
@@ -34,6 +37,7 @@ pub enum Input<'a> {
         /// The address it was sent from.
         remote: SocketAddr,
         /// All of it.
+        #[cfg_attr(feature = "serde", serde(skip_deserializing))]
         payload: &'a [u8],
     },
     /// A datagram sent before could not be delivered.
@@ -72,6 +76,7 @@ pub enum Input<'a> {
         /// The connection.
         conn: ConnId,
         /// The next bytes of the stream.
+        #[cfg_attr(feature = "serde", serde(skip_deserializing))]
         data: &'a [u8],
     },
     /// Bytes of [`Output::Send`] were handed to the kernel.
@@ -130,6 +135,7 @@ impl Input<'_> {
 
 /// What a machine wants of a driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Output {
     /// Open a UDP socket or a listening socket, and answer with [`Input::Bound`].
@@ -330,6 +336,10 @@ pub enum IoKind {
 impl From<&std::io::Error> for IoKind {
     fn from(error: &std::io::Error) -> Self {
         use std::io::ErrorKind as E;
+        // No kind of the standard library tells that the process or the system has no file left (ENFILE, EMFILE).
+        if cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24)) {
+            return Self::Exhausted;
+        }
         match error.kind() {
             E::ConnectionRefused => Self::Refused,
             E::ConnectionReset | E::ConnectionAborted | E::BrokenPipe | E::UnexpectedEof => Self::Reset,

@@ -19,7 +19,7 @@ use crate::base::{Instant, Limits, TimerQueue};
 use self::{conn::Conn, lookup::Lookup};
 pub(crate) use self::{
     flow::{Flow, Outbound, Owner, Target, is_wildcard},
-    via::{ResponseTarget, connection_target, response_target, stamp},
+    via::{ResponseTarget, WayBack},
 };
 pub use frame::{Frame, FrameError, Framer};
 pub use io::{

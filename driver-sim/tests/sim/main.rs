@@ -1,5 +1,6 @@
 //! The simulator, tested with scripted machines and puppets.
 
+mod endpoints;
 mod network;
 mod puppets;
 mod scripted;

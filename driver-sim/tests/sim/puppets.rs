@@ -2,7 +2,7 @@
 
 use crate::scripted::{ms, secs};
 use sansip::{CloseHow, IoKind, Proto};
-use sansip_sim::{Puppet, Sim, Verdict};
+use sansip_sim::{Puppet, Setup, Sim, Verdict};
 
 const INVITE: &str = "
     INVITE sip:bob@[remote] SIP/2.0
@@ -98,6 +98,29 @@ fn replies_note_where_the_request_came_from() {
     let ok = alice.expect(&mut sim, "200 BYE");
     let via = "SIP/2.0/UDP 192.0.2.9:1;branch=z9hG4bK1;received=10.0.0.1";
     assert_eq!(ok.header("Via").as_deref(), Some(via));
+}
+
+#[test]
+fn puppets_speak_over_ipv6() {
+    let mut sim = Sim::new(1);
+    let at = |address: &str| Setup::new().address(address.parse::<std::net::IpAddr>().expect("an address"));
+    let alice = sim.puppet_with("alice", at("2001:db8::1"), 5060);
+    let bob = sim.puppet_with("bob", at("2001:db8::2"), 5070);
+    let to = bob.addr(&sim);
+    assert_eq!(to.to_string(), "[2001:db8::2]:5070");
+    for stream in [false, true] {
+        if stream {
+            alice.connect(&mut sim, to);
+            alice.send(&mut sim, INVITE);
+        } else {
+            alice.send_to(&mut sim, to, INVITE);
+        }
+        bob.expect(&mut sim, "INVITE");
+        bob.reply(&mut sim, 200);
+        let ok = alice.expect(&mut sim, "200");
+        let contact = ok.header("Contact").expect("it has one").into_owned();
+        assert!(contact.starts_with("<sip:bob@[2001:db8::2]:5070"), "{contact}");
+    }
 }
 
 #[test]

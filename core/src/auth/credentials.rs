@@ -172,8 +172,7 @@ impl<'a> DigestCredentials<'a> {
         let algorithm = self.algorithm()?;
         let (nonce, uri, cnonce) = (self.nonce(), self.uri(), self.cnonce().unwrap_or_default());
         let nc = self.params.bare(Param::Nc).unwrap_or("");
-        let protection =
-            self.qop().map(|qop| Protection { qop, nc, cnonce: &cnonce, session_cnonce: None });
+        let protection = self.qop().map(|qop| Protection { qop, nc, cnonce: &cnonce, session_cnonce: None });
         Some(work(&Inputs { algorithm, nonce: &nonce, method, uri: &uri, body, protection }))
     }
 }

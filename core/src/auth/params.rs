@@ -125,8 +125,7 @@ impl<'a> Params<'a> {
             if cursor.at_end() {
                 break;
             }
-            let (name, value) =
-                scan_param(&mut cursor).ok_or(AuthError::Syntax { offset: cursor.pos })?;
+            let (name, value) = scan_param(&mut cursor).ok_or(AuthError::Syntax { offset: cursor.pos })?;
             any = true;
             if let Some(param) = Param::of(name.of(text)) {
                 let slot = params.values.get_mut(param as usize);

@@ -57,9 +57,9 @@ pub fn disposition<'a>(
         return Ok(Disposition { kind, handling: Handling::Required });
     };
     let value = Parameterized::parse(text, false).ok_or(BadDisposition)?;
-    let optional = value.param("handling").is_some_and(|handling| {
-        handling.trim_matches('"').eq_ignore_ascii_case("optional")
-    });
+    let optional = value
+        .param("handling")
+        .is_some_and(|handling| handling.trim_matches('"').eq_ignore_ascii_case("optional"));
     let handling = if optional { Handling::Optional } else { Handling::Required };
     Ok(Disposition { kind: DispositionType::of(value.main), handling })
 }

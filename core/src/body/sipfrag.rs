@@ -211,7 +211,9 @@ mod tests {
     #[test]
     fn any_subset_of_a_message_is_a_fragment() {
         let frag = read("INVITE sip:alice@atlanta.com SIP/2.0").unwrap();
-        let Some(FragStart::Request { method: Method::Invite, uri }) = frag.start() else { panic!("{frag:?}") };
+        let Some(FragStart::Request { method: Method::Invite, uri }) = frag.start() else {
+            panic!("{frag:?}")
+        };
         assert_eq!((uri.as_str(), frag.status()), ("sip:alice@atlanta.com", None));
         for text in ["SIP/2.0 603 Declined", "SIP/2.0 603 Declined\r\n", "SIP/2.0 603 Declined\r\n\r\n"] {
             let frag = read(text).unwrap();
@@ -224,7 +226,8 @@ mod tests {
              Contact: <sip:alicepc@atlanta.com>;q=0.9,\r\n         <sip:alicemobile@atlanta.com>;q=0.1",
         );
         assert_eq!(frag.unwrap().headers().count(), 2);
-        let frag = read("SIP/2.0 400 Bad Request\r\nWarning: 399 atlanta.com Your Event was malformed\r\n").unwrap();
+        let frag =
+            read("SIP/2.0 400 Bad Request\r\nWarning: 399 atlanta.com Your Event was malformed\r\n").unwrap();
         let warning = frag.headers().get(HeaderId::Warning);
         assert_eq!(warning, Some("399 atlanta.com Your Event was malformed"));
         let frag = read(

@@ -24,7 +24,7 @@ pub use crate::{
         RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
     },
     endpoint::{Cx, DialogView, Endpoint, Machine, Stats},
-    service::{ClientUpdate, Host, Service},
+    service::{ClientUpdate, Host, NodeError, Received, RequestError, Service},
     syntax::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, UriBuf},
     transaction::Timing,
     transport::{

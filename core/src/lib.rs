@@ -6,6 +6,7 @@ mod call;
 pub mod decision;
 mod dialog;
 pub mod endpoint;
+pub mod sdp;
 pub mod service;
 pub mod syntax;
 pub mod transaction;

@@ -29,11 +29,8 @@ impl<S: Service + Send + 'static> NodeHandle<Host<S>> {
         let (provisional, provisionals) = mpsc::channel(PROVISIONALS);
         let (end, ended) = oneshot::channel();
         let mut watch = Watch { provisional: Some(provisional), end: Some(end) };
-        let client = self.with(move |host, now| {
-            let client = host.with(now, |_, cx| cx.request(outgoing))?;
-            host.watch(client, move |update| watch.take(update));
-            Ok::<_, SendError>(client)
-        });
+        let client =
+            self.with(move |host, now| host.request(now, outgoing, move |update| watch.take(update)));
         Ok(Sent { client: client.await??, provisionals, ended })
     }
 

@@ -15,6 +15,8 @@ pub struct Limits {
     pub header_value: usize,
     /// Bytes of a body. More is refused with 413.
     pub body: usize,
+    /// Media streams of a session description that is to be answered. More is refused.
+    pub streams: usize,
     /// Calls (Call-IDs with live state) at once. A request that needs one more gets 503 with Retry-After.
     pub calls: usize,
     /// Transactions of one Call-ID at once. A request that needs one more gets 503 with Retry-After.
@@ -63,6 +65,7 @@ impl Default for Limits {
             headers: 256,
             header_value: 16_384,
             body: 1 << 20,
+            streams: 64,
             calls: 1_000_000,
             transactions_per_call: 1024,
             dialogs_per_call: 64,

@@ -203,9 +203,10 @@ impl Endpoint {
     /// Sees to a call after anything has happened in it: frees it, or queues its next wake.
     fn touch(&mut self, hash: u64) {
         let Some(call) = self.calls.get_mut(hash) else { return };
-        if call.is_over() {
+        // Copies of what has ended are not worth waiting for when the endpoint ends.
+        if call.is_over() || (self.life != Life::Running && call.is_lingering()) {
             self.calls.remove(hash);
-        } else if let Some(at) = call.new_wake() {
+        } else if let Some(at) = call.new_wake(self.cx.now) {
             self.timers.schedule(at, Wake::Call(hash));
         }
     }

@@ -6,8 +6,8 @@ use std::{
 use crate::{
     base::Instant,
     decision::{
-        Answer, Ask, AskId, ClientEnd, ClientHandle, Command, Decision, DialogHandle, Event, Question,
-        Record, Reply, Verdict,
+        Answer, Ask, AskId, ClientEnd, ClientHandle, Command, Decision, DialogHandle, Event, Outgoing,
+        Question, Record, Reply, SendError, Verdict,
     },
     endpoint::{Cx, Endpoint, Machine},
     service::Service,
@@ -62,9 +62,19 @@ impl<S: Service> Host<S> {
         result
     }
 
-    /// Calls `watch` with all news of a request, beside the service's own callbacks.
-    pub fn watch(&mut self, client: ClientHandle, watch: impl FnMut(ClientUpdate<'_>) + Send + 'static) {
+    /// Sends a request, and calls `watch` with all news of it, beside the service's own callbacks.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        outgoing: Outgoing,
+        watch: impl FnMut(ClientUpdate<'_>) + Send + 'static,
+    ) -> Result<ClientHandle, SendError> {
+        self.start(now);
+        // The watch has to be there before the first news, which may be part of sending.
+        let client = self.endpoint.at(self.now).request(outgoing)?;
         self.watches.insert(client, Box::new(watch));
+        self.run_events();
+        Ok(client)
     }
 
     /// Borrows the endpoint.

@@ -336,6 +336,10 @@ pub enum IoKind {
 impl From<&std::io::Error> for IoKind {
     fn from(error: &std::io::Error) -> Self {
         use std::io::ErrorKind as E;
+        // No kind of the standard library tells that the process or the system has no file left (ENFILE, EMFILE).
+        if cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24)) {
+            return Self::Exhausted;
+        }
         match error.kind() {
             E::ConnectionRefused => Self::Refused,
             E::ConnectionReset | E::ConnectionAborted | E::BrokenPipe | E::UnexpectedEof => Self::Reset,

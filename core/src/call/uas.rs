@@ -69,10 +69,11 @@ fn process(cx: &mut CallCx, walk: &mut Walk, call: Option<&mut Call>) -> Result<
         Ok(Scheme::Other(_)) => return Err(Reply::status(StatusCode::UNSUPPORTED_URI_SCHEME)),
         Err(error) => return Err(bad_uri(&error)),
     }
-    if let Some(call) = &call {
-        if view.to_tag().is_none() && call.has_merged(walk, view) {
-            return Err(Reply::status(StatusCode::LOOP_DETECTED));
-        }
+    if let Some(call) = &call
+        && view.to_tag().is_none()
+        && call.has_merged(walk, view)
+    {
+        return Err(Reply::status(StatusCode::LOOP_DETECTED));
     }
     let unsupported: Vec<HeaderValue> = view
         .list(HeaderId::Require)

@@ -52,6 +52,14 @@ impl ServerTransaction {
         }
     }
 
+    /// Lends the most recent response, once there is one.
+    pub(super) fn answer(&self) -> &[u8] {
+        match self {
+            Self::Active(active) => &active.last,
+            Self::Answered(answered) => &answered.response,
+        }
+    }
+
     /// Lends what is kept to tell copies by: the request, or its most recent response.
     pub(super) fn with_kept<R>(&self, read: impl FnOnce(View<'_>) -> R) -> Option<R> {
         let response = match self {

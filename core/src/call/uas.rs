@@ -16,7 +16,7 @@ use crate::{
     },
     dialog::{Acceptance, OutOfOrder},
     syntax::{HeaderId, HeaderName, HeaderValue, Method, Request, Scheme, StatusCode, UriError, View},
-    transaction::{ServerState, acknowledges, cancels, retransmits},
+    transaction::{ServerState, acknowledges, cancels, plainly_answered, retransmits},
     transport::{Outbound, Owner, Target},
 };
 
@@ -135,7 +135,12 @@ impl Call {
     /// Gives a request to its transaction, if it has one: it is a copy then, and gets the last response again.
     pub(crate) fn retransmitted(&mut self, cx: &mut CallCx, key: u64, back: Target, view: View<'_>) -> bool {
         let hash = self.hash;
-        let Some(at) = self.find_server(key, |kept| retransmits(view, kept)) else { return false };
+        let plainly =
+            |server: &ServerTransaction| server.key() == key && plainly_answered(view, server.answer());
+        let found = self.servers.iter().position(plainly);
+        let Some(at) = found.or_else(|| self.find_server(key, |kept| retransmits(view, kept))) else {
+            return false;
+        };
         match &mut self.servers[at] {
             ServerTransaction::Answered(answered) => {
                 let bytes = cx.copy(&answered.response);
@@ -266,10 +271,14 @@ impl Call {
         let settings = cx.settings.clone();
         let now = cx.now;
         let found = self.find_server(key, |kept| acknowledges(view, kept));
-        if let Some(server) = found.and_then(|at| self.active(at))
+        if let Some(at) = found
+            && let Some(server) = self.active(at)
             && server.machine.state() != ServerState::Accepted
         {
-            let _absorbed = server.machine.ack(now, settings.timing());
+            // Over a stream Timer I is zero.
+            if server.machine.ack(now, settings.timing()).terminated() {
+                self.servers.swap_remove(at);
+            }
             return;
         }
         let Some(dialog) = self.dialog_of_request(view) else { return };

@@ -7,3 +7,4 @@ mod ladders;
 mod races;
 mod requests;
 mod script;
+mod transport;

@@ -5,10 +5,12 @@ use hashbrown::{HashTable, hash_table::Entry};
 /// The hash is made with a [`HashKey`](super::HashKey) from the seed, so nobody outside can make two texts meet in it, and
 /// it alone stands for the text. There are many small tables inside, so that none stops the endpoint for long when it grows.
 pub(crate) struct Table<T> {
-    /// The hash stands beside the box: to compare it, or to make room, no value has to be fetched from memory.
-    tables: Box<[HashTable<(u64, Box<T>)>]>,
+    tables: Box<[HashTable<Row<T>>]>,
     len: usize,
 }
+
+/// The hash stands beside the box: to compare it, or to make room, no value has to be fetched from memory.
+type Row<T> = (u64, Box<T>);
 
 /// A value that is made for the hash by which it is found.
 pub(crate) trait Hashed {
@@ -70,9 +72,9 @@ const fn index(hash: u64) -> usize {
 mod tests {
     use super::*;
 
-    struct Row(u64);
+    struct Value(u64);
 
-    impl Hashed for Row {
+    impl Hashed for Value {
         fn new(hash: u64) -> Self {
             Self(hash)
         }
@@ -80,7 +82,7 @@ mod tests {
 
     #[test]
     fn finds_what_it_holds() {
-        let mut table = Table::<Row>::new();
+        let mut table = Table::<Value>::new();
         for n in 0..1000u64 {
             table.get_or_insert(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         }

@@ -45,6 +45,8 @@ pub(crate) fn route(cx: &mut CallCx, walk: &mut Walk, routing: Routing, call: Op
             walk.stateless = matches!(routing, Routing::ProcessStateless);
             match process(cx, walk, call) {
                 Ok(()) => {
+                    // What comes in a dialog changes it, so it is never without state.
+                    walk.stateless &= walk.dialog.is_none();
                     ask_method(cx, walk);
                     Placed::Asked
                 }
@@ -68,7 +70,7 @@ fn process(cx: &mut CallCx, walk: &mut Walk, call: Option<&mut Call>) -> Result<
         Err(error) => return Err(bad_uri(&error)),
     }
     if let Some(call) = &call {
-        if view.to_tag().is_none() && call.has_merged(walk, view) {
+        if call.has_merged(walk) {
             return Err(Reply::status(StatusCode::LOOP_DETECTED));
         }
     }
@@ -199,9 +201,15 @@ impl Call {
                 return Err(WrongVerdict::Kind);
             }
         };
+        let stateless = walk.stateless;
         self.restore(serial, walk);
         if let (Placed::Reply(reply), Some(at)) = (placed, self.position(serial)) {
-            self.reply(cx, at, reply.into_final(invite));
+            let reply = reply.into_final(invite);
+            if stateless {
+                self.reply_and_forget(cx, at, reply);
+            } else {
+                self.reply(cx, at, reply);
+            }
         }
         Ok(())
     }
@@ -398,6 +406,22 @@ impl Call {
         }
     }
 
+    /// Sends a final response and keeps nothing, unless the INVITE is accepted or was answered provisionally.
+    fn reply_and_forget(&mut self, cx: &mut CallCx, at: usize, reply: Reply) {
+        let Some(server) = self.active(at) else { return };
+        let accepts = server.invite && reply.status.is_success();
+        if accepts || !server.last.is_empty() {
+            return self.reply(cx, at, reply);
+        }
+        let Some(walk) = server.walk.take() else { return };
+        let hash = self.hash;
+        let bytes = render(cx, &walk, &reply, None);
+        if let Some(server) = self.active(at) {
+            server.transmit(cx, hash, bytes);
+        }
+        self.servers.swap_remove(at);
+    }
+
     /// Sends a response; a final one lets go of the request.
     fn complete(&mut self, cx: &mut CallCx, server: &mut ActiveServer, reply: &Reply) {
         let Some(mut walk) = server.walk.take() else { return };
@@ -429,6 +453,10 @@ impl Call {
             // The transaction has its final response already, or may not send this one yet.
             Err(_refused) => {}
         }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            // RFC 3263 §4.3: the client may try again on another way, and that may lead here.
+            server.merge = 0;
+        }
         if status.is_final() {
             walk.close(cx);
             server.ring_again = None;
@@ -451,7 +479,7 @@ impl Call {
     /// Keeps of an answered request only what retransmissions need.
     fn keep_answer(&mut self, server: ActiveServer) {
         if let Some(until) = server.machine.next() {
-            let answered = Answered { key: server.key, until, response: server.last };
+            let answered = Answered { key: server.key, merge: server.merge, until, response: server.last };
             self.servers.push(ServerTransaction::Answered(answered));
         }
     }
@@ -545,19 +573,8 @@ impl Call {
     }
 
     /// Tells whether the same request came on another way already (RFC 3261 §8.2.2.2).
-    fn has_merged(&self, walk: &Walk, view: View<'_>) -> bool {
-        self.servers.iter().any(|server| match server {
-            ServerTransaction::Active(active) if active.serial != walk.serial => {
-                active.walk.as_ref().is_some_and(|other| {
-                    let seen = other.request.view();
-                    seen.from_tag() == view.from_tag()
-                        && seen.cseq_number() == view.cseq_number()
-                        && other.method == walk.method
-                        && other.dialog.is_none()
-                })
-            }
-            _ => false,
-        })
+    fn has_merged(&self, walk: &Walk) -> bool {
+        self.servers.iter().any(|server| server.is_merged_with(walk))
     }
 
     /// Finds the transaction with this key whose request or response passes a comparison.

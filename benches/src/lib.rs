@@ -1,1 +1,21 @@
-//! x
+//! What sansip costs: the messages, the loads, and the instruments that count.
+
+mod callgrind;
+mod case;
+mod heap;
+mod load;
+mod memory;
+mod parser;
+mod rate;
+mod shape;
+
+pub use crate::{
+    callgrind::{CallgrindError, Marked, build_counts, instructions},
+    case::{CASES, Case, Meter},
+    heap::{Allocations, Counting, Heap},
+    load::{Caller, Keep, Load, Peer},
+    memory::{Kept, dialog_bytes, transaction_bytes},
+    parser::Parser,
+    rate::{Rate, call_rate, options_rate, simulator_rate},
+    shape::{Shape, Template},
+};

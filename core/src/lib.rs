@@ -8,6 +8,7 @@ mod call;
 pub mod decision;
 mod dialog;
 pub mod endpoint;
+pub mod sdp;
 pub mod service;
 pub mod syntax;
 pub mod transaction;
@@ -23,7 +24,7 @@ pub use crate::{
         RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
     },
     endpoint::{Cx, DialogView, Endpoint, Machine, Stats},
-    service::{ClientUpdate, Host, Service},
+    service::{ClientUpdate, Host, NodeError, Received, RequestError, Service},
     syntax::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, UriBuf},
     transaction::Timing,
     transport::{

@@ -27,11 +27,8 @@ impl<S: Service + Send + 'static> NodeHandle<Host<S>> {
         let (provisional, provisionals) = sync_channel(PROVISIONALS);
         let (end, ended) = sync_channel(1);
         let mut watch = Watch { provisional: Some(provisional), end: Some(end) };
-        let client = self.with(|host, now| {
-            let client = host.with(now, |_, cx| cx.request(outgoing))?;
-            host.watch(client, move |update| watch.take(update));
-            Ok::<_, SendError>(client)
-        })??;
+        let client =
+            self.with(|host, now| host.request(now, outgoing, move |update| watch.take(update)))??;
         Ok(Sent { client, provisionals, ended })
     }
 

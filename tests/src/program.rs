@@ -114,10 +114,19 @@ impl Server {
     ///
     /// What the system says, or what the server printed instead.
     pub fn start(driver: Driver) -> io::Result<Self> {
+        Self::start_with(driver, &[])
+    }
+
+    /// Starts a server with more words on its command line.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(driver: Driver, words: &[&str]) -> io::Result<Self> {
         let port = free_port()?;
-        let (driver, udp, tcp) =
-            (driver.to_string(), listen(Transport::Udp, port), listen(Transport::Tcp, port));
-        let words = ["serve", "--driver", &driver, "--listen", &udp, "--listen", &tcp, "--stats", "1s"];
+        let (driver, listen) = (driver.to_string(), format!("sip:127.0.0.1:{port}"));
+        let own = ["serve", "--driver", &driver, "--listen", &listen, "--stats", "1s"];
+        let words: Vec<&str> = own.into_iter().chain(words.iter().copied()).collect();
         let process = Process::start(&mut Program::built().command(&words))?;
         process.wait_for(PATIENCE, |text| text.matches("listening").count() >= 2)?;
         Ok(Self { process, port })
@@ -147,10 +156,6 @@ impl Server {
         self.process.interrupt()?;
         self.process.finish(PATIENCE)
     }
-}
-
-fn listen(transport: Transport, port: u16) -> String {
-    format!("{transport}:127.0.0.1:{port}")
 }
 
 /// The first piece may be the rest of a line begun before, so only whole lines count.

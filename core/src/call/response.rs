@@ -1,3 +1,5 @@
+use std::{fmt, net::Ipv4Addr};
+
 use bytes::Bytes;
 
 use crate::{
@@ -105,30 +107,94 @@ fn add_protocol_fields<'o>(mut out: Encoder<'o>, to: Rendered<'_>, reply: &Reply
 
 /// Writes the Contact by which the peer reaches us.
 fn write_contact<'o>(out: Encoder<'o>, to: Rendered<'_>) -> Encoder<'o> {
-    let named = to.request.request_uri().ok().and_then(|uri| uri.host());
-    out.field_fmt(HeaderId::Contact, format_args!("<{}>", own_uri(to.settings, to.flow, named)))
-}
-
-/// Makes the URI by which the peer of a flow reaches us: over the transport and at the address that it used.
-///
-/// `named` is the host that the peer believes us to be.
-fn own_uri(settings: &Settings, flow: &Flow, named: Option<Host<'_>>) -> String {
-    let local = flow.local();
-    let host = match (&settings.config.host, named) {
-        (Some(own), _) => own.to_string(),
+    let local = to.flow.local();
+    let named = || to.request.request_uri().ok()?.host();
+    let host = match &to.settings.config.host {
+        Some(own) => Host::Name(own.as_str()),
         // A socket bound to all addresses does not know which one the peer used; the peer does.
-        (None, Some(named)) if is_wildcard(&local.ip()) => named.to_string(),
-        (None, _) => Host::from(local.ip()).to_string(),
+        None if is_wildcard(&local.ip()) => named().unwrap_or_else(|| Host::from(local.ip())),
+        None => Host::from(local.ip()),
     };
-    contact_uri(settings, &host, local.port(), flow.proto())
+    let uri = ContactUri::new(to.settings, host, local.port(), to.flow.proto());
+    out.field_fmt(HeaderId::Contact, format_args!("{uri}"))
 }
 
-/// Makes the URI of a Contact.
-pub(super) fn contact_uri(settings: &Settings, host: &str, port: u16, proto: Proto) -> String {
-    let user = settings.config.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
-    match proto {
-        Proto::Udp => format!("sip:{user}{host}:{port}"),
-        other => format!("sip:{user}{host}:{port};transport={other}"),
+/// The URI by which a peer reaches us, in angle brackets: over the transport and at the address that it used.
+#[derive(Clone, Copy)]
+pub(super) struct ContactUri<'a> {
+    user: Option<&'a str>,
+    host: Host<'a>,
+    port: u16,
+    proto: Proto,
+}
+
+impl<'a> ContactUri<'a> {
+    pub(super) fn new(settings: &'a Settings, host: Host<'a>, port: u16, proto: Proto) -> Self {
+        Self { user: settings.config.user.as_ref().map(|user| user.as_str()), host, port, proto }
+    }
+}
+
+impl fmt::Display for ContactUri<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<sip:")?;
+        if let Some(user) = self.user {
+            f.write_str(user)?;
+            f.write_str("@")?;
+        }
+        let mut digits = Digits::default();
+        match self.host {
+            Host::Name(name) => f.write_str(name)?,
+            Host::V4(address) => digits.ip(address),
+            Host::V6(address) => write!(f, "[{address}]")?,
+        }
+        digits.put(b':');
+        digits.number(self.port);
+        f.write_str(digits.as_str())?;
+        if self.proto != Proto::Udp {
+            f.write_str(";transport=")?;
+            f.write_str(self.proto.param())?;
+        }
+        f.write_str(">")
+    }
+}
+
+/// An IPv4 address and a port on their way to text. Nearly each response has a Contact, and `fmt` takes five times as
+/// long as all the rest of it.
+#[derive(Default)]
+struct Digits {
+    text: [u8; 24],
+    len: usize,
+}
+
+impl Digits {
+    fn ip(&mut self, address: Ipv4Addr) {
+        let [a, b, c, d] = address.octets();
+        self.number(a.into());
+        for octet in [b, c, d] {
+            self.put(b'.');
+            self.number(octet.into());
+        }
+    }
+
+    fn number(&mut self, number: u16) {
+        for unit in [10_000, 1000, 100, 10] {
+            if number >= unit {
+                self.put(b'0' + (number / unit % 10) as u8);
+            }
+        }
+        self.put(b'0' + (number % 10) as u8);
+    }
+
+    fn put(&mut self, byte: u8) {
+        if let Some(place) = self.text.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        let text = self.text.get(..self.len).unwrap_or(&[]);
+        std::str::from_utf8(text).expect("digits, dots and colons are ASCII")
     }
 }
 
@@ -148,4 +214,28 @@ pub(super) fn is_owned(name: &HeaderName) -> bool {
             | H::ContentLength
             | H::ContentType
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{decision::Config, syntax::HeaderValue};
+
+    #[test]
+    fn contacts_name_host_port_and_transport() {
+        let shown = |user: Option<&'static str>, host: Host<'_>, port, proto| {
+            let user = user.map(HeaderValue::from_static);
+            let settings = Settings::new(Config { user, ..Config::default() }).expect("a good configuration");
+            ContactUri::new(&settings, host, port, proto).to_string()
+        };
+        let v4 = |a, b, c, d| Host::V4(Ipv4Addr::new(a, b, c, d));
+        assert_eq!(shown(None, v4(192, 0, 2, 10), 5060, Proto::Udp), "<sip:192.0.2.10:5060>");
+        assert_eq!(
+            shown(Some("bob"), v4(255, 255, 255, 255), 65_535, Proto::Tcp),
+            "<sip:bob@255.255.255.255:65535;transport=tcp>"
+        );
+        assert_eq!(shown(None, Host::Name("pc.example.com"), 7, Proto::Udp), "<sip:pc.example.com:7>");
+        let v6 = Host::V6("2001:db8::1".parse().expect("an address"));
+        assert_eq!(shown(None, v6, 10_000, Proto::Tcp), "<sip:[2001:db8::1]:10000;transport=tcp>");
+    }
 }

@@ -6,7 +6,7 @@ use crate::{
     decision::{Event, ServerEnd, ServerHandle},
     dialog::Acceptance,
     syntax::{Message, View},
-    transaction::ServerMachine,
+    transaction::{ServerMachine, ServerState},
     transport::{IoKind, Outbound, Owner, Target},
 };
 
@@ -52,6 +52,14 @@ impl ServerTransaction {
         }
     }
 
+    /// Lends the most recent response, once there is one.
+    pub(super) fn answer(&self) -> &[u8] {
+        match self {
+            Self::Active(active) => &active.last,
+            Self::Answered(answered) => &answered.response,
+        }
+    }
+
     /// Lends what is kept to tell copies by: the request, or its most recent response.
     pub(super) fn with_kept<R>(&self, read: impl FnOnce(View<'_>) -> R) -> Option<R> {
         let response = match self {
@@ -62,6 +70,17 @@ impl ServerTransaction {
             Self::Answered(answered) => &answered.response,
         };
         Message::parse(response, &Limits::unbounded()).ok().map(|message| read(message.view()))
+    }
+
+    /// Tells whether it only answers copies any more: the final response is sent, and acknowledged if it has to be.
+    pub(super) fn is_lingering(&self) -> bool {
+        let Self::Active(active) = self else { return true };
+        match active.machine.state() {
+            ServerState::Trying | ServerState::Proceeding => false,
+            ServerState::Completed => !active.invite,
+            ServerState::Accepted => active.acceptance.is_none(),
+            ServerState::Confirmed | ServerState::Terminated => true,
+        }
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {

@@ -177,12 +177,18 @@ impl Reply {
         self.headers.iter().any(|(own, _)| own == name)
     }
 
-    /// Returns what is sent as a final response: a provisional one given for it is the service's error.
-    pub(crate) fn into_final(self) -> Self {
-        if self.status.is_final() {
+    /// Returns what is sent as a final response: a provisional one given for it is the service's error, and so is a 408
+    /// to anything but INVITE (RFC 4320 §4.2).
+    pub(crate) fn into_final(self, invite: bool) -> Self {
+        if self.status.is_final() && (invite || self.status != StatusCode::REQUEST_TIMEOUT) {
             return self;
         }
         Self::internal_error().reason(HeaderValue::from_static("Invalid Service Response"))
+    }
+
+    /// Makes the reply to a request that a limit leaves no room for (RFC 3261 §21.5.4).
+    pub(crate) fn shed() -> Self {
+        Self::service_unavailable().header(HeaderName::RETRY_AFTER, HeaderValue::from_static("10"))
     }
 
     /// Makes the reply that answers a method nobody handles (RFC 3261 §8.2.1).

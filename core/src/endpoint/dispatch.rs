@@ -1,25 +1,20 @@
 use std::net::SocketAddr;
 
 use crate::{
+    base::Limits,
     call::{Rendered, Stage, Tag, Walk, ask_routing, expires, render, reply_to},
     decision::{Event, Reply},
     endpoint::{Endpoint, Life},
-    syntax::{HeaderName, HeaderValue, Message, Method, Refused, StatusCode, Via, ViaStamp, View},
+    syntax::{HeaderValue, Message, Method, ParseErrorKind, Refused, StatusCode, ViaStamp, View},
     transaction::server_key,
     transport::{
-        CloseHow, ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Owner, ResponseTarget, Target,
-        connection_target, response_target, stamp,
+        ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Owner, ResponseTarget, Target, WayBack,
     },
 };
 
-/// How long a client that was shed shall wait.
-const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("10");
-
 impl Endpoint {
     pub(super) fn dispatch(&mut self, input: Input<'_>) {
-        let now = self.cx.now;
-        let settings = self.cx.settings.clone();
-        let limits = settings.limits();
+        let (now, limits) = (self.cx.now, self.cx.settings.limits());
         match input {
             Input::Timeout | Input::Wall(_) => {}
             Input::Datagram { socket, local, remote, payload } => {
@@ -31,8 +26,9 @@ impl Endpoint {
                     self.cx.events.push_back(Event::Bound { socket, proto, result });
                 }
             }
-            Input::Accepted { conn, local, remote, .. } => {
-                if !self.cx.transport.accepted(now, limits, conn, (local, remote), &mut self.cx.outputs) {
+            Input::Accepted { socket, conn, local, remote, .. } => {
+                let (names, addrs) = ((socket, conn), (local, remote));
+                if !self.cx.transport.accepted(now, limits, names, addrs, &mut self.cx.outputs) {
                     self.stats.refused_connections += 1;
                 }
             }
@@ -72,11 +68,12 @@ impl Endpoint {
     fn broken_frame(&mut self, flow: Flow, conn: ConnId, error: FrameError, head: &[u8]) {
         let settings = self.cx.settings.clone();
         self.stats.unreadable += 1;
-        if let Ok(message) = Message::split(head, settings.limits()) {
+        if let Some(message) = read_for_refusal(head, settings.limits()) {
             let reason = HeaderValue::try_from(error.to_string()).ok();
             self.refuse(flow, message.view(), error.status(), reason);
         }
-        self.cx.transport.hang_up(conn, CloseHow::Flush, IoKind::Reset, &mut self.cx.outputs);
+        let outputs = &mut self.cx.outputs;
+        self.cx.transport.hang_up(self.cx.now, settings.limits(), conn, IoKind::Reset, outputs);
     }
 
     fn message(&mut self, flow: Flow, bytes: &[u8]) {
@@ -86,8 +83,7 @@ impl Endpoint {
             // A keep-alive of RFC 3261 §7.5 and RFC 5626 §3.5.1, or nothing.
             return;
         }
-        let settings = self.cx.settings.clone();
-        match Message::parse(bytes, settings.limits()) {
+        match Message::parse(bytes, self.cx.settings.limits()) {
             Ok(message) => {
                 self.stats.messages += 1;
                 if message.view().is_request() {
@@ -98,6 +94,10 @@ impl Endpoint {
             }
             Err(Refused { error, message }) => {
                 self.stats.unreadable += 1;
+                let message = message.or_else(|| {
+                    let too_large = error.kind == ParseErrorKind::HeadTooLarge;
+                    too_large.then(|| read_for_refusal(bytes, self.cx.settings.limits())).flatten()
+                });
                 if let Some(message) = message {
                     let reason = HeaderValue::try_from(error.reason().to_string()).ok();
                     self.refuse(flow, message.view(), error.status(), reason);
@@ -114,21 +114,23 @@ impl Endpoint {
         let Some(via) = request.vias().next() else { return };
         let mut reply = Reply::status(status);
         reply.reason = reason;
-        let stamp = stamp(via, flow.remote());
+        let way = WayBack::of(via);
+        let stamp = way.stamp(flow.remote());
         let tag = Tag::of_request(&self.cx.key, request);
         let settings = self.cx.settings.clone();
         let rendered =
             Rendered { request, flow: &flow, stamp: &stamp, tag: &tag, settings: &settings, rseq: None };
         let bytes = reply_to(&mut self.cx, rendered, &reply);
-        self.send_back(back(flow, via, stamp), bytes);
+        self.send_back(back(flow, way, stamp), bytes);
     }
 
     fn request(&mut self, flow: Flow, message: &Message<'_>) {
         let view = message.view();
         let Some(method) = view.method() else { return };
         let hash = self.cx.key.hash(view.call_id().as_bytes());
-        let stamp = stamp(view.via(), flow.remote());
-        let back = back(flow, view.via(), stamp);
+        let way = WayBack::of(view.via());
+        let stamp = way.stamp(flow.remote());
+        let back = back(flow, way, stamp);
         let key = server_key(&self.cx.key, view);
         if method == Method::Ack {
             match self.calls.get_mut(hash) {
@@ -150,8 +152,7 @@ impl Endpoint {
             self.cancel(walk);
         } else if self.is_full(hash) {
             self.stats.shed += 1;
-            let reply = Reply::service_unavailable().header(HeaderName::RETRY_AFTER, RETRY_AFTER_S);
-            self.reply_stateless(&walk, &reply);
+            self.reply_stateless(&walk, &Reply::shed());
         } else {
             let mut walk = walk;
             ask_routing(&mut self.cx, &mut walk);
@@ -245,7 +246,7 @@ impl Endpoint {
 
     /// Ends the walk of a request that no call holds with its final answer.
     pub(super) fn conclude(&mut self, walk: Walk, reply: Reply) {
-        let reply = reply.into_final();
+        let reply = reply.into_final(walk.is_invite());
         let accepts = walk.is_invite() && reply.status.is_success();
         if walk.stateless && !accepts {
             self.reply_stateless(&walk, &reply);
@@ -257,11 +258,21 @@ impl Endpoint {
     }
 }
 
+/// Reads as much of a message that is refused anyway as its answer needs: the lines that are whole within the limit.
+fn read_for_refusal<'b>(bytes: &'b [u8], limits: &Limits) -> Option<Message<'b>> {
+    let head = &bytes[..bytes.len().min(limits.head)];
+    let whole = memchr::memmem::rfind(head, b"\r\n")? + 2;
+    match Message::parse(&head[..whole], limits) {
+        Ok(message) => Some(message),
+        Err(Refused { message, .. }) => message,
+    }
+}
+
 /// Tells where a response goes (RFC 3261 §18.2.2).
-fn back(flow: Flow, via: Via<'_>, stamp: ViaStamp) -> Target {
+fn back(flow: Flow, way: WayBack<'_>, stamp: ViaStamp) -> Target {
     let target = match flow {
-        Flow::Datagram { .. } => response_target(via, stamp),
-        Flow::Stream { .. } => connection_target(via, stamp, flow.proto()),
+        Flow::Datagram { .. } => way.response_target(stamp),
+        Flow::Stream { .. } => way.connection_target(stamp, flow.proto()),
     };
     let fallback: SocketAddr = match target {
         ResponseTarget::Address(address) => address,

@@ -28,3 +28,26 @@ pub trait Machine {
         false
     }
 }
+
+/// Several kinds of machines in one driver.
+impl<M: Machine + ?Sized> Machine for Box<M> {
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        (**self).handle_input(now, input);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        (**self).poll_output()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        (**self).poll_timeout()
+    }
+
+    fn poll_record(&mut self) -> Option<Record> {
+        (**self).poll_record()
+    }
+
+    fn is_stopped(&self) -> bool {
+        (**self).is_stopped()
+    }
+}

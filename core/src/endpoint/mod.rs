@@ -46,7 +46,10 @@ enum Wake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Running,
+    /// Calls come to their ends.
     Stopping,
+    /// Connections come to their ends.
+    Closing,
     Stopped,
 }
 
@@ -122,7 +125,8 @@ impl Endpoint {
             && self.cx.transport.is_idle()
     }
 
-    /// Tells whether a [`Command::Shutdown`] has run to its end: the driver may stop once outputs are drained.
+    /// Tells whether a [`Command::Shutdown`] has run to its end, connections included: the driver may stop once outputs
+    /// are drained.
     pub fn is_stopped(&self) -> bool {
         self.life == Life::Stopped
     }
@@ -163,8 +167,11 @@ impl Endpoint {
                 (Some(theirs), Some(own)) => theirs <= own,
                 (theirs, _) => theirs.is_some(),
             };
-            let fired =
-                if first { self.cx.transport.expire(self.cx.now, &mut self.cx.outputs) } else { self.wake() };
+            let fired = if first {
+                self.cx.transport.expire(self.cx.now, self.cx.settings.limits(), &mut self.cx.outputs)
+            } else {
+                self.wake()
+            };
             if !fired {
                 break;
             }
@@ -203,20 +210,27 @@ impl Endpoint {
     /// Sees to a call after anything has happened in it: frees it, or queues its next wake.
     fn touch(&mut self, hash: u64) {
         let Some(call) = self.calls.get_mut(hash) else { return };
-        if call.is_over() {
+        // Copies of what has ended are not worth waiting for when the endpoint ends.
+        if call.is_over() || (self.life != Life::Running && call.is_lingering()) {
             self.calls.remove(hash);
-        } else if let Some(at) = call.new_wake() {
+        } else if let Some(at) = call.new_wake(self.cx.now) {
             self.timers.schedule(at, Wake::Call(hash));
         }
     }
 
     /// Moves requests whose question is still open into their calls.
     fn settle(&mut self) {
-        for walk in std::mem::take(&mut self.walks) {
+        if self.walks.is_empty() {
+            return;
+        }
+        let mut walks = std::mem::take(&mut self.walks);
+        for walk in walks.drain(..) {
             let hash = walk.call;
             self.calls.get_or_insert(hash).hold(walk);
             self.touch(hash);
         }
+        // The room is used again by the next request.
+        self.walks = walks;
     }
 
     /// Tells transactions what has become of their connections and look-ups, and ends a shutdown that has nothing left.
@@ -233,7 +247,10 @@ impl Endpoint {
             }
         }
         if self.life == Life::Stopping && self.calls.len() == 0 && self.walks.is_empty() {
-            self.cx.transport.close(&mut self.cx.outputs);
+            self.cx.transport.close(self.cx.now, self.cx.settings.limits(), &mut self.cx.outputs);
+            self.life = Life::Closing;
+        }
+        if self.life == Life::Closing && self.cx.transport.connections() == 0 {
             self.life = Life::Stopped;
         }
     }

@@ -1,13 +1,14 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
 };
 
 use crate::{
     base::Instant,
     decision::{
-        Answer, Ask, AskId, ClientEnd, ClientHandle, Command, Decision, DialogHandle, Event, Question,
-        Record, Reply, Verdict,
+        Answer, Ask, AskId, ClientEnd, ClientHandle, Command, Decision, DialogHandle, Event, Outgoing,
+        Question, Record, Reply, SendError, Verdict,
     },
     endpoint::{Cx, Endpoint, Machine},
     service::Service,
@@ -62,9 +63,25 @@ impl<S: Service> Host<S> {
         result
     }
 
-    /// Calls `watch` with all news of a request, beside the service's own callbacks.
-    pub fn watch(&mut self, client: ClientHandle, watch: impl FnMut(ClientUpdate<'_>) + Send + 'static) {
+    /// Sends a request, and calls `watch` with all news of it, beside the service's own callbacks.
+    pub fn request(
+        &mut self,
+        now: Instant,
+        outgoing: Outgoing,
+        watch: impl FnMut(ClientUpdate<'_>) + Send + 'static,
+    ) -> Result<ClientHandle, SendError> {
+        self.start(now);
+        // The watch has to be there before the first news, which may be part of sending.
+        let client = self.endpoint.at(self.now).request(outgoing)?;
         self.watches.insert(client, Box::new(watch));
+        self.run_events();
+        Ok(client)
+    }
+
+    /// Ends all calls, then all connections, and returns how long that may take.
+    pub fn shut_down(&mut self, now: Instant, grace: Duration) -> Duration {
+        self.with(now, |_, cx| cx.shutdown(grace));
+        grace + self.endpoint.config().limits.linger + SLACK
     }
 
     /// Borrows the endpoint.
@@ -192,6 +209,9 @@ fn answer_method<S: Service>(service: &mut S, cx: &mut Cx<'_>, question: Questio
         _ => service.other(cx, question),
     }
 }
+
+/// What a timer may be late.
+const SLACK: Duration = Duration::from_millis(500);
 
 fn crashed() -> Reply {
     Reply::internal_error().reason(HeaderValue::from_static("Service Error"))

@@ -17,61 +17,88 @@ pub(crate) enum ResponseTarget<'a> {
     },
 }
 
-/// Returns what is to be written into the top Via of a request from `remote` (RFC 3261 §18.2.1, RFC 3581 §4).
-///
-/// A `received` that the request brought along is always replaced: believed, it would send responses to a stranger.
-pub(crate) fn stamp(via: Via<'_>, remote: SocketAddr) -> ViaStamp {
-    let source = remote.ip().to_canonical();
-    let same = via.host().ip().is_some_and(|host| host.to_canonical() == source);
-    let asks_port = via.rport() == Some(None);
-    ViaStamp {
-        received: (!same || asks_port || via.params().has("received")).then_some(source),
-        rport: asks_port.then_some(remote.port()),
-    }
+/// What the top Via of a message says about the way back, read in one go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WayBack<'a> {
+    sent_by: Host<'a>,
+    port: Option<u16>,
+    maddr: Option<&'a str>,
+    received: Option<Option<&'a str>>,
+    rport: Option<Option<&'a str>>,
 }
 
-/// Returns where a response goes over an unreliable transport, as its top Via says (RFC 3261 §18.2.2, RFC 3581 §4).
-///
-/// What `stamp` has counts before what the Via says; for a Via that was stamped when the request came, it is empty.
-pub(crate) fn response_target<'a>(via: Via<'a>, stamp: ViaStamp) -> ResponseTarget<'a> {
-    let port = port_of(via, Proto::Udp);
-    if let Some(maddr) = via.maddr().and_then(host) {
-        return match maddr.ip() {
-            Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, port)),
-            None => ResponseTarget::Locate { host: maddr, port: Some(port) },
-        };
-    }
-    match received(via, stamp) {
-        Some(ip) => {
-            let rport = stamp.rport.or_else(|| via.rport().flatten());
-            ResponseTarget::Address(SocketAddr::new(ip, rport.unwrap_or(port)))
+impl<'a> WayBack<'a> {
+    /// Reads a Via; of a parameter that stands there twice, the first counts.
+    pub(crate) fn of(via: Via<'a>) -> Self {
+        let (mut maddr, mut received, mut rport) = (None, None, None);
+        for (name, value) in via.params() {
+            let slot = match name.len() {
+                5 if name.eq_ignore_ascii_case("maddr") => &mut maddr,
+                5 if name.eq_ignore_ascii_case("rport") => &mut rport,
+                8 if name.eq_ignore_ascii_case("received") => &mut received,
+                _ => continue,
+            };
+            slot.get_or_insert(value);
         }
-        None => sent_by(via, Proto::Udp),
+        Self { sent_by: via.host(), port: via.port(), maddr: maddr.flatten(), received, rport }
     }
-}
 
-/// Returns where to open a connection for a response whose own is gone (RFC 3261 §18.2.2); `rport` plays no part.
-pub(crate) fn connection_target<'a>(via: Via<'a>, stamp: ViaStamp, proto: Proto) -> ResponseTarget<'a> {
-    match received(via, stamp) {
-        Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, port_of(via, proto))),
-        None => sent_by(via, proto),
+    /// Returns what is to be written into the Via of a request from `remote` (RFC 3261 §18.2.1, RFC 3581 §4).
+    ///
+    /// A `received` that the request brought along is always replaced: believed, it would send responses to a stranger.
+    pub(crate) fn stamp(&self, remote: SocketAddr) -> ViaStamp {
+        let source = remote.ip().to_canonical();
+        let same = self.sent_by.ip().is_some_and(|host| host.to_canonical() == source);
+        let asks_port = self.rport == Some(None);
+        ViaStamp {
+            received: (!same || asks_port || self.received.is_some()).then_some(source),
+            rport: asks_port.then_some(remote.port()),
+        }
     }
-}
 
-/// Returns the place that the sent-by of a Via names (RFC 3263 §5).
-fn sent_by<'a>(via: Via<'a>, proto: Proto) -> ResponseTarget<'a> {
-    match via.host().ip() {
-        Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, port_of(via, proto))),
-        None => ResponseTarget::Locate { host: via.host(), port: via.port() },
+    /// Returns where a response goes over an unreliable transport (RFC 3261 §18.2.2, RFC 3581 §4).
+    ///
+    /// What `stamp` has counts before what the Via says; for a Via that was stamped when the request came, it is empty.
+    pub(crate) fn response_target(&self, stamp: ViaStamp) -> ResponseTarget<'a> {
+        let port = self.port_over(Proto::Udp);
+        if let Some(maddr) = self.maddr.and_then(host) {
+            return match maddr.ip() {
+                Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, port)),
+                None => ResponseTarget::Locate { host: maddr, port: Some(port) },
+            };
+        }
+        match self.received(stamp) {
+            Some(ip) => {
+                let rport = || self.rport.flatten()?.parse().ok();
+                ResponseTarget::Address(SocketAddr::new(ip, stamp.rport.or_else(rport).unwrap_or(port)))
+            }
+            None => self.sent_by(Proto::Udp),
+        }
     }
-}
 
-fn port_of(via: Via<'_>, proto: Proto) -> u16 {
-    via.port().unwrap_or_else(|| proto.default_port())
-}
+    /// Returns where to open a connection for a response whose own is gone (RFC 3261 §18.2.2); `rport` plays no part.
+    pub(crate) fn connection_target(&self, stamp: ViaStamp, proto: Proto) -> ResponseTarget<'a> {
+        match self.received(stamp) {
+            Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, self.port_over(proto))),
+            None => self.sent_by(proto),
+        }
+    }
 
-fn received(via: Via<'_>, stamp: ViaStamp) -> Option<IpAddr> {
-    stamp.received.or_else(|| host(via.received()?)?.ip())
+    /// Returns the place that the sent-by names (RFC 3263 §5).
+    fn sent_by(&self, proto: Proto) -> ResponseTarget<'a> {
+        match self.sent_by.ip() {
+            Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, self.port_over(proto))),
+            None => ResponseTarget::Locate { host: self.sent_by, port: self.port },
+        }
+    }
+
+    fn port_over(&self, proto: Proto) -> u16 {
+        self.port.unwrap_or_else(|| proto.default_port())
+    }
+
+    fn received(&self, stamp: ViaStamp) -> Option<IpAddr> {
+        stamp.received.or_else(|| host(self.received.flatten()?)?.ip())
+    }
 }
 
 /// Reads a host of a parameter, where IPv6 addresses come with and without brackets.
@@ -89,12 +116,12 @@ mod tests {
         syntax::{Encoder, Message, StatusCode},
     };
 
-    fn via(text: &str) -> Via<'_> {
-        Via::parse(text).expect("a Via")
+    fn via(text: &str) -> WayBack<'_> {
+        WayBack::of(Via::parse(text).expect("a Via"))
     }
 
     fn stamped(text: &str, remote: &str) -> (Option<String>, Option<u16>) {
-        let ViaStamp { received, rport } = stamp(via(text), remote.parse().expect("an address"));
+        let ViaStamp { received, rport } = via(text).stamp(remote.parse().expect("an address"));
         (received.map(|ip| ip.to_string()), rport)
     }
 
@@ -172,10 +199,17 @@ mod tests {
             let request = Message::parse(request.as_bytes(), &Limits::default()).expect("a request");
             let view = request.view();
             let mut out = BytesMut::new();
-            Encoder::response(&mut out, view, StatusCode::OK, None, Some("t"), stamp(view.via(), remote))
-                .end(None);
+            Encoder::response(
+                &mut out,
+                view,
+                StatusCode::OK,
+                None,
+                Some("t"),
+                WayBack::of(view.via()).stamp(remote),
+            )
+            .end(None);
             let response = Message::parse(&out, &Limits::default()).expect("a response");
-            let target = response_target(response.view().via(), NOTHING);
+            let target = WayBack::of(response.view().via()).response_target(NOTHING);
             assert_eq!(target, ResponseTarget::Address(remote), "{params}: {:?}", response.view().via());
         }
     }
@@ -205,7 +239,7 @@ mod tests {
             ("SIP/2.0/UDP 10.1.1.1;maddr=224.2.0.1", address("224.2.0.1:5060")),
             ("SIP/2.0/UDP 10.1.1.1;maddr=m.example.com", name("m.example.com", Some(5060))),
         ] {
-            assert_eq!(response_target(via(text), NOTHING), target, "{text}");
+            assert_eq!(via(text).response_target(NOTHING), target, "{text}");
         }
     }
 
@@ -219,7 +253,7 @@ mod tests {
             ("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx", "192.0.2.1:5060"),
         ] {
             let via = via(text);
-            assert_eq!(response_target(via, stamp(via, remote)), address(target), "{text}");
+            assert_eq!(via.response_target(via.stamp(remote)), address(target), "{text}");
         }
     }
 
@@ -231,7 +265,7 @@ mod tests {
             ("SIP/2.0/TCP 192.0.2.1:4540", address("192.0.2.1:4540")),
             ("SIP/2.0/TCP a.example.com", name("a.example.com", None)),
         ] {
-            assert_eq!(connection_target(via(text), NOTHING, Proto::Tcp), target, "{text}");
+            assert_eq!(via(text).connection_target(NOTHING, Proto::Tcp), target, "{text}");
         }
     }
 }

@@ -1,0 +1,206 @@
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::mpsc::{self, Receiver, Sender},
+    time::Duration,
+};
+
+use sansip::{
+    ClientEnd, ClientHandle, Config, Cx, DialogChange, DialogEnd, DialogHandle, HeaderValue, IoKind,
+    Outgoing, Proto, Response, SendError, Service, SocketId, UriBuf,
+};
+use thiserror::Error;
+
+use crate::{
+    config::Settings,
+    exit::Exit,
+    interrupt,
+    listen::{address_towards, resolve},
+    node::{Driver, Node},
+};
+
+/// Whom to send to, and from where.
+#[derive(Clone, Debug)]
+pub(crate) struct Aim {
+    pub(crate) uri: UriBuf,
+    pub(crate) local: IpAddr,
+}
+
+/// Why nothing can be sent to a URI.
+#[derive(Debug, Error)]
+pub(crate) enum BadAim {
+    #[error("{0} is no SIP URI with a host: write sip:USER@HOST or sip:HOST:PORT")]
+    NotSip(UriBuf),
+    #[error("TLS is not built into this version yet: use a sip URI")]
+    Tls,
+    #[error("{0} has no address: check the name, or use an IP address")]
+    NoAddress(String),
+    #[error("there is no way from this machine to {0}: check its network")]
+    NoRoute(SocketAddr),
+}
+
+impl BadAim {
+    /// Returns the code with which the program ends.
+    pub(crate) const fn exit(&self) -> Exit {
+        match self {
+            Self::NotSip(_) | Self::Tls => Exit::Local,
+            Self::NoAddress(_) | Self::NoRoute(_) => Exit::Unreachable,
+        }
+    }
+}
+
+impl Aim {
+    /// Finds out from which address this machine reaches the host of a URI.
+    pub(crate) fn at(uri: UriBuf) -> Result<Self, BadAim> {
+        let read = uri.as_uri();
+        if read.is_sips() {
+            return Err(BadAim::Tls);
+        }
+        let Some(host) = read.host_text().filter(|_| read.is_sip()) else { return Err(BadAim::NotSip(uri)) };
+        let port = read.port().unwrap_or(Proto::Udp.default_port());
+        let ip = resolve(host, port).ok_or_else(|| BadAim::NoAddress(host.into()))?;
+        let remote = SocketAddr::new(ip, port);
+        let local = address_towards(remote).ok_or(BadAim::NoRoute(remote))?;
+        Ok(Self { uri, local })
+    }
+
+    /// Returns the configuration of an endpoint that sends from there, and lets an INVITE ring so long.
+    pub(crate) fn config(&self, ringing: Duration) -> Config {
+        let mut config = Settings::default().endpoint;
+        let host = SocketAddr::new(self.local, 0).to_string();
+        let host = host.strip_suffix(":0").unwrap_or(&host);
+        if let Ok(from) = format!("sip:{USER}@{host}").parse() {
+            config.from = from;
+        }
+        config.user = Some(HeaderValue::from_static(USER));
+        config.ringing = ringing;
+        config
+    }
+}
+
+/// A calling side: opens its sockets, sends a request, and tells what comes of it.
+pub(crate) struct Caller {
+    local: IpAddr,
+    news: Sender<News>,
+    client: Option<ClientHandle>,
+    dialog: Option<DialogHandle>,
+}
+
+/// What the program has to know.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Its sockets are open, or why not.
+    Ready(Result<(), IoKind>),
+    /// A response.
+    Response(Response),
+    /// The request has come to its end.
+    Ended(ClientEnd),
+    /// The call that was answered is over.
+    Over(DialogEnd),
+    /// The program is asked to end.
+    Interrupt,
+}
+
+impl Caller {
+    /// Makes one that sends from a local address.
+    pub(crate) const fn new(local: IpAddr, news: Sender<News>) -> Self {
+        Self { local, news, client: None, dialog: None }
+    }
+
+    /// Sends the request that is spoken of from now on.
+    pub(crate) fn send(&mut self, cx: &mut Cx<'_>, request: Outgoing) -> Result<(), SendError> {
+        self.client = Some(cx.request(request)?);
+        Ok(())
+    }
+
+    /// Cancels the INVITE; tells whether there was one to cancel.
+    pub(crate) fn cancel(&self, cx: &mut Cx<'_>) -> bool {
+        self.client.is_some_and(|client| cx.cancel(client).is_ok())
+    }
+
+    /// Ends the call; tells whether there was one to end.
+    pub(crate) fn hang_up(&self, cx: &mut Cx<'_>) -> bool {
+        self.dialog.is_some_and(|dialog| cx.bye(dialog).is_ok())
+    }
+
+    fn tell(&self, news: News) {
+        // The program may have stopped to listen.
+        let _told = self.news.send(news);
+    }
+}
+
+impl Service for Caller {
+    fn init(&mut self, cx: &mut Cx<'_>) {
+        // TCP follows on the same port.
+        if cx.listen(Proto::Udp, SocketAddr::new(self.local, 0)).is_err() {
+            self.tell(News::Ready(Err(IoKind::Limit)));
+        }
+    }
+
+    fn bound(&mut self, _: &mut Cx<'_>, _: SocketId, proto: Proto, result: Result<SocketAddr, IoKind>) {
+        match (proto, result) {
+            (Proto::Udp, Ok(_)) => {}
+            (Proto::Udp, Err(error)) => self.tell(News::Ready(Err(error))),
+            // Without a listener for TCP, everything can still be sent.
+            _ => self.tell(News::Ready(Ok(()))),
+        }
+    }
+
+    fn response(
+        &mut self,
+        _: &mut Cx<'_>,
+        client: ClientHandle,
+        response: &Response,
+        _: Option<DialogHandle>,
+    ) {
+        if self.client == Some(client) {
+            self.tell(News::Response(response.clone()));
+        }
+    }
+
+    fn client_ended(&mut self, _: &mut Cx<'_>, client: ClientHandle, end: ClientEnd) {
+        if self.client == Some(client) {
+            self.tell(News::Ended(end));
+        }
+    }
+
+    fn dialog(&mut self, _: &mut Cx<'_>, dialog: DialogHandle, change: DialogChange) {
+        match change {
+            DialogChange::Confirmed => self.dialog = Some(dialog),
+            // Dialogs that other branches of a fork have made come and go unseen.
+            DialogChange::Ended(end) if self.dialog == Some(dialog) => self.tell(News::Over(end)),
+            _ => {}
+        }
+    }
+}
+
+/// Starts a calling side and has it send a request; says what went wrong.
+pub(crate) fn start(
+    driver: Driver,
+    aim: &Aim,
+    ringing: Duration,
+    request: Outgoing,
+) -> Result<(Node<Caller>, Receiver<News>), String> {
+    let (sender, news) = mpsc::channel();
+    let pressed = sender.clone();
+    interrupt::on_interrupt(move || {
+        // If nobody listens any more, the program is ending already.
+        let _told = pressed.send(News::Interrupt);
+    });
+    let caller = Caller::new(aim.local, sender);
+    let node = Node::start(driver, aim.config(ringing), caller).map_err(|error| error.to_string())?;
+    match news.recv_timeout(OPENING) {
+        Ok(News::Ready(Ok(()))) => {}
+        Ok(News::Ready(Err(error))) => return Err(format!("cannot open a socket on {}: {error}", aim.local)),
+        _ => return Err("given up before anything was sent".into()),
+    }
+    match node.with(move |caller, cx| caller.send(cx, request)) {
+        Some(Ok(())) => Ok((node, news)),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err("the endpoint has ended unexpectedly".into()),
+    }
+}
+
+/// How long sockets may take to open.
+const OPENING: Duration = Duration::from_secs(5);
+
+const USER: &str = "sansip";

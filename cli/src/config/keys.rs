@@ -1,0 +1,185 @@
+use sansip::{Config, HeaderValue, Limits, Method, Timing, UriBuf};
+
+use super::{Level, Serve, Settings, section::section};
+use crate::{listen::Listen, node::Driver, span::Span};
+
+/// What a file may hold.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    serve: ServeSection,
+    endpoint: EndpointSection,
+    timing: TimingSection,
+    limits: LimitsSection,
+}
+
+impl File {
+    /// Sets what the file sets.
+    pub(super) fn apply(self, settings: &mut Settings) {
+        self.serve.apply(&mut settings.serve);
+        self.endpoint.apply(&mut settings.endpoint);
+        self.timing.apply(&mut settings.endpoint.timing);
+        self.limits.apply(&mut settings.endpoint.limits);
+    }
+}
+
+/// Returns a file with all keys, each with what it is and its default.
+pub(crate) fn defaults() -> String {
+    let settings = Settings::default();
+    let mut text = String::from("# All keys of the configuration file, with their defaults.\n\n[serve]\n");
+    ServeSection::write(&settings.serve, &mut text);
+    text.push_str("\n[endpoint]\n");
+    EndpointSection::write(&settings.endpoint, &mut text);
+    text.push_str("\n[timing]\n");
+    TimingSection::write(&settings.endpoint.timing, &mut text);
+    text.push_str("\n[limits]\n");
+    LimitsSection::write(&settings.endpoint.limits, &mut text);
+    text
+}
+
+section! {
+    /// What concerns the program.
+    ServeSection of Serve {
+        /// The sockets to open: sip:HOST:PORT, with ;transport=tcp for TCP alone.
+        listen: Vec<Listen>,
+        /// What runs the endpoint: tokio or blocking.
+        driver: Driver,
+        /// What is logged: off, error, warn, info, debug or trace.
+        log: Level,
+        /// How long a call rings before it is answered.
+        ring: Span,
+        /// How long calls may take to end when the program is asked to end.
+        grace: Span,
+    }
+}
+
+section! {
+    /// How the endpoint behaves.
+    EndpointSection of Config {
+        /// The name or address that Via and Contact show; without it, that of the socket used.
+        host: HeaderValue,
+        /// The user part of Contact.
+        user: HeaderValue,
+        /// The URI of From where a request names none.
+        from: UriBuf,
+        /// The methods that are served.
+        allow: Vec<Method>,
+        /// The extensions that are understood.
+        supported: Vec<HeaderValue>,
+        /// The bodies that are understood.
+        accept: HeaderValue,
+        /// What Server and User-Agent show.
+        product: HeaderValue,
+        /// Whether each UDP socket gets a TCP listener on the same port.
+        tcp_beside_udp: bool,
+        /// How long an INVITE of this side may ring before it is cancelled.
+        ringing: Span,
+        /// How long a dialog may live.
+        dialog: Span,
+    }
+}
+
+section! {
+    /// The base values of the transactions' timers.
+    TimingSection of Timing {
+        /// The round-trip time estimate.
+        t1: Span,
+        /// The longest interval between retransmissions.
+        t2: Span,
+        /// How long a message stays in the network.
+        t4: Span,
+        /// How long a refused INVITE lingers over UDP.
+        d: Span,
+    }
+}
+
+section! {
+    /// The bounds on what peers can cause.
+    LimitsSection of Limits {
+        /// Bytes of a start line and header fields together.
+        head: usize,
+        /// Header fields of a message.
+        headers: usize,
+        /// Bytes of one header field's value.
+        header_value: usize,
+        /// Bytes of a body.
+        body: usize,
+        /// Media streams of a session description.
+        streams: usize,
+        /// Calls at once.
+        calls: usize,
+        /// Transactions of one call at once.
+        transactions_per_call: usize,
+        /// Dialogs of one call at once.
+        dialogs_per_call: usize,
+        /// Reliable provisional responses of one INVITE that wait for their turn.
+        reliable_queue: usize,
+        /// Requests that wait for a decision at once.
+        questions: usize,
+        /// Stream connections at once; lowered to what the system allows.
+        connections: usize,
+        /// Bytes on their way out of one connection.
+        unsent: usize,
+        /// How long a message may stay unfinished on a stream.
+        half_message: Span,
+        /// How long a connection may lie idle.
+        idle: Span,
+        /// How long a connection may take to open.
+        connect: Span,
+        /// How long a name look-up may take.
+        resolve: Span,
+        /// Timers fired by one input.
+        expiries_per_input: usize,
+        /// Events given to the service by one input.
+        events_per_input: usize,
+        /// How long the answer to an INVITE may take.
+        invite_answer: Span,
+        /// How long the answer to any other request may take.
+        answer: Span,
+        /// Alarms at once.
+        alarms: usize,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::Serialize;
+
+    use super::*;
+
+    /// The defaults as they are printed set what is set already.
+    #[test]
+    fn the_defaults_can_be_loaded() {
+        assert_eq!(super::super::parse(&defaults()).expect("they are valid"), Settings::default());
+    }
+
+    /// P23: every field of the endpoint's configuration is a key of the file, and every key has a line in the defaults.
+    #[test]
+    fn every_field_has_a_key() {
+        let config = Config::default();
+        for (section, fields) in [
+            ("endpoint", fields(&config)),
+            ("timing", fields(&config.timing)),
+            ("limits", fields(&config.limits)),
+        ] {
+            let nested: BTreeSet<_> = ["timing", "limits"].map(String::from).into();
+            assert_eq!(keys(section), &fields - &nested, "{section}");
+        }
+    }
+
+    fn fields(value: &impl Serialize) -> BTreeSet<String> {
+        let value = serde_json::to_value(value).expect("plain data");
+        value.as_object().expect("a struct").keys().cloned().collect()
+    }
+
+    /// Returns the keys of a section, those that are commented out as well.
+    fn keys(section: &str) -> BTreeSet<String> {
+        let text = defaults();
+        let lines = text.lines().skip_while(|line| *line != format!("[{section}]")).skip(1);
+        let lines = lines.take_while(|line| !line.starts_with('['));
+        let keys = lines.filter_map(|line| Some(line.split_once(" = ")?.0.trim_start_matches('#').into()));
+        keys.collect()
+    }
+}

@@ -1,0 +1,141 @@
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket},
+    str::FromStr,
+};
+
+use sansip::{IoKind, Proto, syntax::Uri};
+use serde::{Deserialize, Deserializer, de};
+use thiserror::Error;
+
+/// A socket to open, written as a URI: `sip:127.0.0.1:5060;transport=udp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    pub(crate) proto: Proto,
+    pub(crate) addr: SocketAddr,
+}
+
+/// Why a text names no socket.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub(crate) enum BadListen {
+    #[error("{0:?} is no address to listen on: write sip:HOST:PORT or sip:HOST:PORT;transport=tcp")]
+    Form(String),
+    #[error("transport {0} is not built into this version yet: use udp or tcp")]
+    Transport(String),
+    #[error("{0:?} is no address of a host: use an IP address, such as 127.0.0.1 or [::1]")]
+    Host(String),
+}
+
+impl Listen {
+    /// Returns what is opened if nothing else is said: the loopback address, for UDP and with it TCP.
+    pub(crate) fn usual() -> Self {
+        Self { proto: Proto::Udp, addr: SocketAddr::from(([127, 0, 0, 1], Proto::Udp.default_port())) }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = BadListen;
+
+    fn from_str(text: &str) -> Result<Self, BadListen> {
+        let form = || BadListen::Form(text.into());
+        let uri = Uri::parse(text).map_err(|_| form())?;
+        if uri.is_sips() {
+            return Err(BadListen::Transport("tls".into()));
+        }
+        let host = uri.host_text().filter(|_| uri.is_sip()).ok_or_else(form)?;
+        let only_transport = uri.params().all(|(name, _)| name.eq_ignore_ascii_case("transport"));
+        if uri.user().is_some() || uri.headers().is_some() || !only_transport {
+            return Err(form());
+        }
+        let proto = match uri.transport() {
+            None => Proto::Udp,
+            Some(name)
+                if ["tls", "ws", "wss", "sctp"].iter().any(|known| name.eq_ignore_ascii_case(known)) =>
+            {
+                return Err(BadListen::Transport(name.into()));
+            }
+            Some(name) => name.parse().map_err(|_| form())?,
+        };
+        let port = uri.port().unwrap_or_else(|| proto.default_port());
+        let ip = resolve(host, port).ok_or_else(|| BadListen::Host(host.into()))?;
+        Ok(Self { proto, addr: SocketAddr::new(ip, port) })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sip:{};transport={}", self.addr, self.proto)
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Returns the first address of a host, IPv4 before IPv6.
+pub(crate) fn resolve(host: &str, port: u16) -> Option<IpAddr> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let mut addresses: Vec<IpAddr> = match bare.parse() {
+        Ok(ip) => vec![ip],
+        Err(_) => (host, port).to_socket_addrs().ok()?.map(|addr| addr.ip()).collect(),
+    };
+    addresses.sort_by_key(IpAddr::is_ipv6);
+    addresses.into_iter().next()
+}
+
+/// Returns the address that this machine sends from towards another. Nothing is sent.
+pub(crate) fn address_towards(remote: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = if remote.is_ipv4() { [0, 0, 0, 0].into() } else { [0_u16; 8].into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(remote).ok()?;
+    socket.local_addr().ok().map(|addr| addr.ip())
+}
+
+/// Says what to do about a socket that cannot be opened.
+pub(crate) const fn advice(error: IoKind) -> &'static str {
+    match error {
+        IoKind::AddressInUse => "end the program that has it, or choose another port with --listen",
+        IoKind::AddressNotAvailable => "choose an address of this machine with --listen, or 0.0.0.0 for all",
+        IoKind::Denied => "choose a port from 1024 on with --listen, or run with the right to open this one",
+        IoKind::Exhausted => "close other programs, or raise the limit of open files (ulimit -n)",
+        _ => "choose another address with --listen",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uris_name_sockets() {
+        for (text, expected) in [
+            ("sip:127.0.0.1:5070", "sip:127.0.0.1:5070;transport=udp"),
+            ("sip:127.0.0.1", "sip:127.0.0.1:5060;transport=udp"),
+            ("sip:0.0.0.0:0;transport=TCP", "sip:0.0.0.0:0;transport=tcp"),
+            ("sip:[::1]:5080;transport=udp", "sip:[::1]:5080;transport=udp"),
+        ] {
+            assert_eq!(
+                text.parse::<Listen>().map(|listen| listen.to_string()),
+                Ok(expected.into()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_socket_is_refused() {
+        for bad in
+            ["", "127.0.0.1:5060", "sip:bob@127.0.0.1", "sip:127.0.0.1;lr", "tel:5", "sip:127.0.0.1:70000"]
+        {
+            assert!(matches!(bad.parse::<Listen>(), Err(BadListen::Form(_))), "{bad}");
+        }
+        for later in ["sips:127.0.0.1", "sip:127.0.0.1;transport=tls", "sip:127.0.0.1;transport=WSS"] {
+            let error = later.parse::<Listen>().expect_err(later).to_string();
+            assert!(error.contains("not built into this version yet"), "{error}");
+        }
+        let nowhere = "sip:nowhere.invalid".parse::<Listen>();
+        assert!(matches!(nowhere, Err(BadListen::Host(_))), "{nowhere:?}");
+    }
+}

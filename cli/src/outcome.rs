@@ -1,0 +1,62 @@
+use sansip::{ClientEnd, IoKind, Response, StatusCode, syntax::HeaderId};
+
+use crate::exit::Exit;
+
+/// Returns how the program ends after a request has ended so.
+pub(crate) const fn exit(end: ClientEnd) -> Exit {
+    match end {
+        ClientEnd::Final(status) if status.is_success() => Exit::Success,
+        ClientEnd::Final(StatusCode::REQUEST_TIMEOUT) => Exit::NoAnswer,
+        ClientEnd::Final(_) => Exit::Rejected,
+        ClientEnd::Transport(_) | ClientEnd::NoAddress => Exit::Unreachable,
+        _ => Exit::NoAnswer,
+    }
+}
+
+/// Says what has happened, and what to do about it.
+pub(crate) fn explain(end: ClientEnd, last: Option<&Response>) -> String {
+    match end {
+        ClientEnd::Final(status) => match last {
+            Some(response) => format!("rejected with {}{}", line(response), advice(status, response)),
+            None => format!("rejected with {status}"),
+        },
+        ClientEnd::Timeout => {
+            "no answer in time: check that somebody listens there, or try ;transport=tcp".into()
+        }
+        ClientEnd::Transport(IoKind::Refused) => {
+            "connection refused: nobody listens there; check host and port, or try ;transport=udp".into()
+        }
+        ClientEnd::Transport(error) => format!("cannot be reached: {error}"),
+        ClientEnd::NoAddress => "the host has no address: check the name, or use an IP address".into(),
+        _ => "given up before there was an answer".into(),
+    }
+}
+
+/// Returns status and reason phrase as they came.
+pub(crate) fn line(response: &Response) -> String {
+    let reason = response.view().reason();
+    if reason.is_empty() {
+        response.status().to_string()
+    } else {
+        format!("{} {reason}", response.status().as_u16())
+    }
+}
+
+fn advice(status: StatusCode, response: &Response) -> String {
+    let view = response.view();
+    let retry =
+        view.header(HeaderId::RetryAfter).map(|after| format!("; it may be asked again in {after} s"));
+    let known = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            "; it wants credentials, which this version cannot give yet"
+        }
+        StatusCode::NOT_FOUND | StatusCode::GONE => "; check the user part of the URI",
+        StatusCode::NOT_ACCEPTABLE_HERE => "; it takes none of the offered media",
+        StatusCode::BUSY_HERE | StatusCode::TEMPORARILY_UNAVAILABLE => "; try again later",
+        _ if status.is_redirection() => "",
+        _ => return retry.unwrap_or_default(),
+    };
+    let contact = view.contacts().next().filter(|_| status.is_redirection());
+    let moved = contact.map_or_else(String::new, |contact| format!("; call {} instead", contact.uri_text()));
+    format!("{known}{moved}{}", retry.unwrap_or_default())
+}

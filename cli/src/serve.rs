@@ -1,0 +1,174 @@
+use std::{
+    io::IsTerminal as _,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    time::{Duration, Instant},
+};
+
+use sansip::{Config, IoKind, Proto};
+use tracing::{info, warn};
+
+use crate::{
+    answerer::{Answerer, News, Tally},
+    config::{self, Level, Settings},
+    exit::Exit,
+    files, interrupt,
+    listen::{Listen, address_towards, advice},
+    node::{Driver, Node},
+    print,
+    session::{self, Sessions},
+    span::Span,
+};
+
+/// Answers OPTIONS and calls until it is interrupted. No media is sent.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Open a socket: sip:HOST:PORT[;transport=udp|tcp]. May be repeated. UDP opens TCP on the same port too
+    #[arg(long, value_name = "URI")]
+    listen: Vec<Listen>,
+    /// What runs the endpoint
+    #[arg(long)]
+    driver: Option<Driver>,
+    /// Read a configuration file; `sansip config` prints all its keys
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How long a call rings before it is answered, such as 2s
+    #[arg(long, value_name = "TIME")]
+    ring: Option<Span>,
+    /// Print the number of open calls so often, such as 1s
+    #[arg(long, value_name = "TIME")]
+    stats: Option<Span>,
+    /// What is logged: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<Level>,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Exit {
+    let stats = args.stats.map(Duration::from).filter(|every| !every.is_zero());
+    let mut settings = match settings(args) {
+        Ok(settings) => settings,
+        Err(error) => {
+            print::error(error);
+            return Exit::Local;
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(settings.serve.log.0)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    bound_connections(&mut settings.endpoint);
+    let (sender, news) = mpsc::channel();
+    let pressed = sender.clone();
+    interrupt::on_interrupt(move || {
+        // If nobody listens any more, the program is ending already.
+        let _told = pressed.send(News::Interrupt);
+    });
+    let serve = &settings.serve;
+    let sessions = Sessions::new(media_addresses(&settings), session::fresh());
+    let answerer = Answerer::new(serve.listen.clone(), sessions, serve.ring, sender);
+    let tally = answerer.tally();
+    let node = match Node::start(serve.driver, settings.endpoint.clone(), answerer) {
+        Ok(node) => node,
+        Err(error) => {
+            print::error(format_args!("cannot start: {error}"));
+            return Exit::Local;
+        }
+    };
+    let exit = watch(&node, &news, stats, &tally);
+    if exit == Exit::Success {
+        node.shut_down(settings.serve.grace);
+        print::line(tally);
+    } else {
+        node.shut_down(Duration::ZERO);
+    }
+    exit
+}
+
+fn settings(args: Args) -> Result<Settings, config::FileError> {
+    let mut settings = args.config.as_deref().map_or_else(|| Ok(Settings::default()), config::load)?;
+    let serve = &mut settings.serve;
+    if !args.listen.is_empty() {
+        serve.listen = args.listen;
+    }
+    serve.driver = args.driver.unwrap_or(serve.driver);
+    serve.log = args.log.unwrap_or(serve.log);
+    serve.ring = args.ring.map_or(serve.ring, Duration::from);
+    let listen = serve.listen.clone();
+    let beside = |tcp: &Listen| {
+        let by_udp = |udp: &Listen| udp.proto == Proto::Udp && udp.addr == tcp.addr;
+        settings.endpoint.tcp_beside_udp && tcp.proto == Proto::Tcp && listen.iter().any(by_udp)
+    };
+    serve.listen.retain(|listen| !beside(listen));
+    Ok(settings)
+}
+
+/// Keeps the limit of connections below what the system allows, so that a peer is refused and not left waiting.
+fn bound_connections(endpoint: &mut Config) {
+    match files::room_for_connections() {
+        Some(room) if room < endpoint.limits.connections => {
+            warn!(
+                "limits.connections is lowered from {} to {room}: raise the limit of open files (ulimit -n) for more",
+                endpoint.limits.connections
+            );
+            endpoint.limits.connections = room;
+        }
+        Some(room) => info!("{} connections at most; the system allows {room}", endpoint.limits.connections),
+        None => {}
+    }
+}
+
+/// Returns where media may be said to be received: at the sockets' own addresses.
+fn media_addresses(settings: &Settings) -> Vec<IpAddr> {
+    let named =
+        settings.endpoint.host.as_ref().and_then(|host| host.as_str().trim_matches(['[', ']']).parse().ok());
+    let own = settings.serve.listen.iter().filter_map(|listen| {
+        let ip = listen.addr.ip();
+        // A documentation address (RFC 5737, RFC 3849) stands for any far one.
+        let far: SocketAddr = match ip {
+            IpAddr::V4(_) => ([192, 0, 2, 1], 9).into(),
+            IpAddr::V6(_) => ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 9).into(),
+        };
+        if ip.is_unspecified() { address_towards(far) } else { Some(ip) }
+    });
+    named.into_iter().chain(own).collect()
+}
+
+/// Prints what happens until the program is asked to end.
+fn watch(node: &Node<Answerer>, news: &Receiver<News>, stats: Option<Duration>, tally: &Tally) -> Exit {
+    let start = Instant::now();
+    let mut printed = 0;
+    loop {
+        let due = stats.map(|every| start + every * (printed + 1));
+        let wait = due.map_or(LOOK, |due| due.saturating_duration_since(Instant::now()).min(LOOK));
+        match news.recv_timeout(wait) {
+            Ok(News::Interrupt) => return Exit::Success,
+            Ok(News::Bound { proto, result: Ok(addr), .. }) => {
+                print::line(format_args!("listening on sip:{addr} ({proto})"));
+            }
+            Ok(News::Bound { proto, addr, result: Err(error) }) => {
+                refused(proto, addr, error);
+                return Exit::Local;
+            }
+            Err(RecvTimeoutError::Timeout) if !node.is_gone() => {}
+            Err(_) => {
+                print::error("the endpoint has ended unexpectedly");
+                return Exit::Local;
+            }
+        }
+        if due.is_some_and(|due| due <= Instant::now()) {
+            printed += 1;
+            print::line(format_args!("calls open: {}", tally.open()));
+        }
+    }
+}
+
+fn refused(proto: Proto, addr: SocketAddr, error: IoKind) {
+    print::error(format_args!("cannot listen on sip:{addr} ({proto}): {error}; {}", advice(error)));
+}
+
+/// How often the program looks whether the endpoint still runs.
+const LOOK: Duration = Duration::from_secs(1);

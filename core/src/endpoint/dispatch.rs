@@ -201,6 +201,7 @@ impl Endpoint {
             serial: self.cx.serial(),
             call: hash,
             key,
+            merge: Walk::merge_key(&self.cx.key, view),
             arrived: self.cx.now,
             method,
             request: message.to_request()?,

@@ -17,6 +17,7 @@ use crate::{
     listen::{Listen, address_towards, advice},
     node::{Driver, Node},
     print,
+    session::{self, Sessions},
     span::Span,
 };
 
@@ -67,8 +68,8 @@ pub(crate) fn run(args: Args) -> Exit {
         let _told = pressed.send(News::Interrupt);
     });
     let serve = &settings.serve;
-    let media = media_addresses(&settings);
-    let answerer = Answerer::new(serve.listen.clone(), media, serve.ring, sender);
+    let sessions = Sessions::new(media_addresses(&settings), session::fresh());
+    let answerer = Answerer::new(serve.listen.clone(), sessions, serve.ring, sender);
     let tally = answerer.tally();
     let node = match Node::start(serve.driver, settings.endpoint.clone(), answerer) {
         Ok(node) => node,

@@ -55,10 +55,6 @@ impl Hashed for Call {
     fn new(hash: u64) -> Self {
         Self { hash, wake: None, servers: SmallVec::new(), rest: None }
     }
-
-    fn hash(&self) -> u64 {
-        self.hash
-    }
 }
 
 impl Call {

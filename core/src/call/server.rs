@@ -54,6 +54,14 @@ impl ServerTransaction {
         }
     }
 
+    /// Lends the most recent response, once there is one.
+    pub(super) fn answer(&self) -> &[u8] {
+        match self {
+            Self::Active(active) => &active.last,
+            Self::Answered(answered) => &answered.response,
+        }
+    }
+
     /// Tells whether it is another transaction for the same request, which came on another way.
     pub(super) fn is_merged_with(&self, walk: &Walk) -> bool {
         let (merge, same) = match self {

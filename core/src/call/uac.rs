@@ -12,8 +12,8 @@ use crate::{
         AckMode, Body, ClientEnd, ClientHandle, DialogChange, DialogEnd, DialogError, DialogHandle, Event,
         ExtraForks, Gone, Outgoing, SendError,
     },
-    dialog::{Dialog, Itinerary, RouteSet, State},
-    syntax::{HeaderId, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, UriBuf, View},
+    dialog::{Dialog, RouteSet, State},
+    syntax::{HeaderName, HeaderValue, Method, Response, StatusCode, UriBuf, View},
     transaction::Kind,
     transport::{DnsError, IoKind, Outbound},
 };
@@ -320,6 +320,7 @@ impl Call {
                 // RFC 3261 §13.2.1: the caller cancels what has expired.
                 rings_until: cx.now + expires_of(&draft.headers).unwrap_or(settings.config.ringing),
                 accepted: None,
+                given_up: Vec::new(),
                 acks: Vec::new(),
             })
         });
@@ -531,6 +532,7 @@ impl Call {
         let cancelled = invite.cancel != Cancel::No;
         let auto = invite.ack == AckMode::Auto && invite.offered;
         let first = invite.accepted;
+        let told = first.is_some() || !invite.given_up.is_empty();
         let one_too_many = first.is_some() && invite.forks == ExtraForks::End;
         let Some(dialog) = self.confirm_dialog(cx, at, view) else {
             return self.ack_without_dialog(cx, at, response);
@@ -550,7 +552,7 @@ impl Call {
         }
         if reinvite.is_none() && (cancelled || one_too_many) {
             let end = if one_too_many { DialogEnd::Fork } else { DialogEnd::Cancelled };
-            if first.is_none() {
+            if !told {
                 self.tell_end(cx, serial, ClientEnd::Cancelled);
             }
             self.ack_if_owed(cx, dialog);
@@ -559,7 +561,7 @@ impl Call {
         }
         let Some(at) = self.client_at(serial) else { return };
         self.tell_response(cx, at, response, Some(DialogHandle::new(hash, dialog)));
-        if first.is_none() {
+        if !told {
             self.tell_end(cx, serial, ClientEnd::Final(status));
         }
         if auto {
@@ -567,18 +569,38 @@ impl Call {
         }
     }
 
-    /// Takes a 2xx whose dialog has ended or cannot be had: it is acknowledged all the same (RFC 5407 §3.2.3), along the
-    /// way of its INVITE.
+    /// Takes a 2xx whose dialog has ended or cannot be had: it is acknowledged all the same (RFC 5407 §3.2.3).
+    ///
+    /// One that would have made a dialog, had there been room, is ended with BYE, or the peer would wait for ever.
     fn ack_without_dialog(&mut self, cx: &mut CallCx, at: usize, response: Response) {
+        let limit = cx.settings.limits().dialogs_per_call;
+        let view = response.view();
         let client = &mut self.rest().clients[at];
-        let (serial, status) = (client.serial, response.status());
-        let draft =
-            client.sent().and_then(|sent| sent.with_request(|invite| Draft::ack(invite, response.view())));
-        // What names no dialog here only tells that there was a 2xx.
-        let first = client.invite.as_mut().is_some_and(|invite| invite.accepted.replace(serial).is_none());
-        if let Some(draft) = draft.flatten() {
+        let (serial, status, cseq, initial) =
+            (client.serial, response.status(), client.cseq, client.dialog.is_none());
+        let invited = |request: View<'_>| request.request_uri().ok().map(UriBuf::from);
+        let fallback = client.sent().and_then(|sent| sent.with_request(invited)).flatten();
+        let Some(invite) = client.invite.as_mut() else { return };
+        let first = invite.accepted.is_none() && invite.given_up.is_empty();
+        if !initial {
+            // What names no dialog here only tells that there was a 2xx.
+            invite.accepted = Some(serial);
+        }
+        let to_tag = view.to_tag().unwrap_or_default();
+        let known = invite.given_up.iter().any(|tag| **tag == *to_tag);
+        // A peer beyond even this number repeats its 2xx in vain, and ends the session by itself.
+        let heard = known || !initial || invite.given_up.len() < limit;
+        if heard && let Some(mut dialog) = Dialog::from_response(serial, view, fallback) {
             // Without a way to the peer its copies of the 2xx end by themselves.
-            let _unsent = self.start(cx, draft, None, None, true);
+            let _unsent =
+                self.start(cx, Draft::in_dialog(&dialog, Method::Ack, cseq, None), None, None, true);
+            if initial && !known {
+                let bye = dialog.next_seq();
+                let _unsent =
+                    self.start(cx, Draft::in_dialog(&dialog, Method::Bye, bye, None), None, None, true);
+                let invite = self.client_at(serial).and_then(|at| self.rest().clients[at].invite.as_mut());
+                invite.into_iter().for_each(|invite| invite.given_up.push(to_tag.into()));
+            }
         }
         if let Some(at) = self.client_at(serial).filter(|_| first) {
             self.tell_response(cx, at, response, None);
@@ -742,27 +764,5 @@ impl Draft {
             headers: Vec::new(),
             body,
         }
-    }
-
-    /// Drafts the ACK for a 2xx from the INVITE and the response alone.
-    fn ack(invite: View<'_>, response: View<'_>) -> Option<Self> {
-        let routes: Vec<Box<str>> = invite.routes().map(|route| route.as_str().into()).collect();
-        let first = invite.routes().next().and_then(|route| route.uri().ok());
-        let loose = first.filter(Uri::is_loose_router);
-        let asked = invite.request_uri().ok()?;
-        let contact = response.contacts().next().and_then(|contact| contact.uri().ok());
-        // A strict router in front stays the Request-URI.
-        let target = if routes.is_empty() || loose.is_some() { contact.unwrap_or(asked) } else { asked };
-        let next_hop = loose.unwrap_or(target);
-        Some(Self {
-            method: Method::Ack,
-            way: Itinerary { request_uri: target.into(), routes, next_hop: next_hop.into() },
-            from: response.header(HeaderId::From)?.into(),
-            to: response.header(HeaderId::To)?.into(),
-            call_id: response.call_id().into(),
-            cseq: invite.cseq_number(),
-            headers: Vec::new(),
-            body: None,
-        })
     }
 }

@@ -151,6 +151,8 @@ fn tp_01_large_requests_take_tcp() {
     sim.run_for(ms(50));
     let size = sent(&sim)[0].bytes.len();
     let fits = 1300 - (size - 500);
+    // Content-Length grows with the body.
+    let fits = fits - usize::from(fits > 1000);
     for (size, on_stream) in [(fits, false), (fits + 1, true)] {
         alice.send(&mut sim, message(size));
         sim.run_for(ms(50));

@@ -4,6 +4,7 @@
 //! and [`Response`] are its owned forms. All three are looked at through [`View`].
 
 mod build;
+mod edit;
 mod encode;
 mod equivalence;
 mod error;
@@ -23,6 +24,7 @@ mod uri;
 mod view;
 
 pub use build::{BuildError, RequestBuilder, ResponseBuilder};
+pub use edit::{Edit, EditError, Text};
 pub use encode::{Encoder, ViaStamp};
 pub use error::{ParseError, ParseErrorKind, ReasonPhrase};
 pub use header::{

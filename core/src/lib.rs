@@ -1,7 +1,9 @@
 //! sansip: a sans-IO SIP framework.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod base;
+pub mod body;
 mod call;
 pub mod decision;
 mod dialog;

@@ -17,6 +17,10 @@ pub struct Limits {
     pub body: usize,
     /// Media streams of a session description that is to be answered. More is refused.
     pub streams: usize,
+    /// Multipart bodies within one another, the outermost counted. A deeper one is not looked into.
+    pub body_depth: usize,
+    /// Parts of a multipart body. More is an error.
+    pub body_parts: usize,
     /// Calls (Call-IDs with live state) at once. A request that needs one more gets 503 with Retry-After.
     pub calls: usize,
     /// Transactions of one Call-ID at once. A request that needs one more gets 503 with Retry-After.
@@ -68,6 +72,8 @@ impl Default for Limits {
             header_value: 16_384,
             body: 1 << 20,
             streams: 64,
+            body_depth: 4,
+            body_parts: 64,
             calls: 1_000_000,
             transactions_per_call: 1024,
             dialogs_per_call: 64,

@@ -112,7 +112,7 @@ fn write_contact<'o>(out: Encoder<'o>, to: Rendered<'_>) -> Encoder<'o> {
     let host = match &to.settings.config.host {
         Some(own) => Host::Name(own.as_str()),
         // A socket bound to all addresses does not know which one the peer used; the peer does.
-        None if is_wildcard(&local.ip()) => named().unwrap_or(Host::from(local.ip())),
+        None if is_wildcard(&local.ip()) => named().unwrap_or_else(|| Host::from(local.ip())),
         None => Host::from(local.ip()),
     };
     let uri = ContactUri::new(to.settings, host, local.port(), to.flow.proto());

@@ -213,7 +213,7 @@ impl Endpoint {
         // Copies of what has ended are not worth waiting for when the endpoint ends.
         if call.is_over() || (self.life != Life::Running && call.is_lingering()) {
             self.calls.remove(hash);
-        } else if let Some(at) = call.new_wake() {
+        } else if let Some(at) = call.new_wake(self.cx.now) {
             self.timers.schedule(at, Wake::Call(hash));
         }
     }

@@ -27,6 +27,62 @@ fn calls_under_faults() {
     run(&sample, &here!());
 }
 
+/// The checks see what they are for: a puppet breaks each rule once.
+#[test]
+fn checks_see_violations() {
+    let mut sim = Sim::new(1);
+    sim.trace_mut().keep_all();
+    let bob = Ua::new(&mut sim, "bob", Phone::new("10.1.0.2"));
+    let puppet = sim.puppet("alice");
+    let request = |method: &str, branch: &str, cseq: u32, extra: &str| {
+        format!(
+            "{method} sip:bob@[remote] SIP/2.0\n\
+            Via: SIP/2.0/UDP [local];rport;branch=z9hG4bK-{branch}\n\
+            From: <sip:alice@[local]>;tag=a\nTo: <sip:bob@[remote]>\nCall-ID: one\nCSeq: {cseq} {method}\n\
+            Max-Forwards: 70\nContact: <sip:alice@[local]>\n{extra}Content-Length: 0\n"
+        )
+    };
+    // No ACK for the 2xx, a second copy too early and with other bytes, one number for two requests.
+    for (method, branch, extra) in
+        [("INVITE", "i", ""), ("INVITE", "i", "Subject: x\n"), ("OPTIONS", "o", ""), ("CANCEL", "i", "")]
+    {
+        puppet.send_to(&mut sim, bob.addr(), &request(method, branch, 1, extra));
+        sim.run_for(Duration::from_millis(100));
+    }
+    // Two final responses to one request of the phone's, with a provisional after them, and a BYE long before an ACK.
+    let uri = format!("sip:{}", puppet.addr(&sim));
+    bob.dial(&mut sim, &uri);
+    let invite = puppet.expect(&mut sim, "INVITE");
+    for status in [200, 486, 180] {
+        puppet.reply_with(&mut sim, &invite, status, &format!("X: {status}"), b"");
+        sim.run_for(Duration::from_millis(7));
+    }
+    // A refusal that is not acknowledged, and a request twice on a stream.
+    bob.act(&mut sim, |phone, _| phone.invite = Manner::Now(Reply::busy()));
+    puppet.send_to(&mut sim, bob.addr(), &request("INVITE", "r", 1, "").replace("one", "two"));
+    sim.run_for(Duration::from_millis(100));
+    puppet.connect(&mut sim, bob.addr());
+    for _ in 0..2 {
+        puppet.send(&mut sim, &request("OPTIONS", "s", 1, "").replace("one", "three"));
+    }
+    sim.run_for(Duration::from_millis(100));
+    let found = violations(&sim).join("\n");
+    for what in [
+        "sends different requests",
+        "100ms instead of 500ms",
+        "1 2xx at 0.002 have 0 ACKs",
+        "several final responses: {200, 486}",
+        "sends Some(180) after its final response",
+        "repeats Some(486) after 7ms",
+        "cancels before a provisional response",
+        "is used twice",
+        "1 refusals have 0 ACKs",
+        "is sent twice over a stream",
+    ] {
+        assert!(found.contains(what), "{what:?} is not seen:\n{found}");
+    }
+}
+
 fn run(plan: &Plan, place: &Place) {
     if let Err(failure) = plan.run(place, swarm) {
         panic!("{failure}");

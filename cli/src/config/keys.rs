@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(super::super::parse(&defaults()).expect("they are valid"), Settings::default());
     }
 
-    /// Every field of the endpoint's configuration is a key of the file, and every key has a line in the defaults.
+    /// P23: every field of the endpoint's configuration is a key of the file, and every key has a line in the defaults.
     #[test]
     fn every_field_has_a_key() {
         let config = Config::default();

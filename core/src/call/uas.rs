@@ -69,10 +69,10 @@ fn process(cx: &mut CallCx, walk: &mut Walk, call: Option<&mut Call>) -> Result<
         Ok(Scheme::Other(_)) => return Err(Reply::status(StatusCode::UNSUPPORTED_URI_SCHEME)),
         Err(error) => return Err(bad_uri(&error)),
     }
-    if let Some(call) = &call {
-        if view.to_tag().is_none() && call.has_merged(walk, view) {
-            return Err(Reply::status(StatusCode::LOOP_DETECTED));
-        }
+    if let Some(call) = &call
+        && call.has_merged(walk)
+    {
+        return Err(Reply::status(StatusCode::LOOP_DETECTED));
     }
     let unsupported: Vec<HeaderValue> = view
         .list(HeaderId::Require)
@@ -453,6 +453,10 @@ impl Call {
             // The transaction has its final response already, or may not send this one yet.
             Err(_refused) => {}
         }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            // RFC 3263 §4.3: the client may try again on another way, and that may lead here.
+            server.merge = 0;
+        }
         if status.is_final() {
             walk.close(cx);
             server.ring_again = None;
@@ -475,7 +479,7 @@ impl Call {
     /// Keeps of an answered request only what retransmissions need.
     fn keep_answer(&mut self, server: ActiveServer) {
         if let Some(until) = server.machine.next() {
-            let answered = Answered { key: server.key, until, response: server.last };
+            let answered = Answered { key: server.key, merge: server.merge, until, response: server.last };
             self.servers.push(ServerTransaction::Answered(answered));
         }
     }
@@ -569,20 +573,8 @@ impl Call {
     }
 
     /// Tells whether the same request came on another way already (RFC 3261 §8.2.2.2).
-    fn has_merged(&self, walk: &Walk, view: View<'_>) -> bool {
-        let same = |seen: View<'_>| {
-            seen.from_tag() == view.from_tag()
-                && seen.cseq_number() == view.cseq_number()
-                && seen.cseq_is(&walk.method)
-        };
-        self.servers.iter().any(|server| match server {
-            ServerTransaction::Active(active) if active.serial == walk.serial => false,
-            ServerTransaction::Active(active) if active.walk.as_ref().is_some_and(|w| w.dialog.is_some()) => {
-                false
-            }
-            // Also one that is answered goes on until its copies can come no more.
-            other => other.with_kept(same) == Some(true),
-        })
+    fn has_merged(&self, walk: &Walk) -> bool {
+        self.servers.iter().any(|server| server.is_merged_with(walk))
     }
 
     /// Finds the transaction with this key whose request or response passes a comparison.

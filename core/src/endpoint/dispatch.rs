@@ -8,8 +8,7 @@ use crate::{
     syntax::{HeaderValue, Message, Method, ParseErrorKind, Refused, StatusCode, ViaStamp, View},
     transaction::server_key,
     transport::{
-        CloseHow, ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Owner, ResponseTarget, Target,
-        WayBack,
+        ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Owner, ResponseTarget, Target, WayBack,
     },
 };
 
@@ -27,8 +26,9 @@ impl Endpoint {
                     self.cx.events.push_back(Event::Bound { socket, proto, result });
                 }
             }
-            Input::Accepted { conn, local, remote, .. } => {
-                if !self.cx.transport.accepted(now, limits, conn, (local, remote), &mut self.cx.outputs) {
+            Input::Accepted { socket, conn, local, remote, .. } => {
+                let (names, addrs) = ((socket, conn), (local, remote));
+                if !self.cx.transport.accepted(now, limits, names, addrs, &mut self.cx.outputs) {
                     self.stats.refused_connections += 1;
                 }
             }
@@ -72,7 +72,8 @@ impl Endpoint {
             let reason = HeaderValue::try_from(error.to_string()).ok();
             self.refuse(flow, message.view(), error.status(), reason);
         }
-        self.cx.transport.hang_up(conn, CloseHow::Flush, IoKind::Reset, &mut self.cx.outputs);
+        let outputs = &mut self.cx.outputs;
+        self.cx.transport.hang_up(self.cx.now, settings.limits(), conn, IoKind::Reset, outputs);
     }
 
     fn message(&mut self, flow: Flow, bytes: &[u8]) {
@@ -200,6 +201,7 @@ impl Endpoint {
             serial: self.cx.serial(),
             call: hash,
             key,
+            merge: Walk::merge_key(&self.cx.key, view),
             arrived: self.cx.now,
             method,
             request: message.to_request()?,

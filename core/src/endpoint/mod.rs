@@ -46,7 +46,10 @@ enum Wake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Running,
+    /// Calls come to their ends.
     Stopping,
+    /// Connections come to their ends.
+    Closing,
     Stopped,
 }
 
@@ -122,7 +125,8 @@ impl Endpoint {
             && self.cx.transport.is_idle()
     }
 
-    /// Tells whether a [`Command::Shutdown`] has run to its end: the driver may stop once outputs are drained.
+    /// Tells whether a [`Command::Shutdown`] has run to its end, connections included: the driver may stop once outputs
+    /// are drained.
     pub fn is_stopped(&self) -> bool {
         self.life == Life::Stopped
     }
@@ -163,8 +167,11 @@ impl Endpoint {
                 (Some(theirs), Some(own)) => theirs <= own,
                 (theirs, _) => theirs.is_some(),
             };
-            let fired =
-                if first { self.cx.transport.expire(self.cx.now, &mut self.cx.outputs) } else { self.wake() };
+            let fired = if first {
+                self.cx.transport.expire(self.cx.now, self.cx.settings.limits(), &mut self.cx.outputs)
+            } else {
+                self.wake()
+            };
             if !fired {
                 break;
             }
@@ -240,7 +247,10 @@ impl Endpoint {
             }
         }
         if self.life == Life::Stopping && self.calls.len() == 0 && self.walks.is_empty() {
-            self.cx.transport.close(&mut self.cx.outputs);
+            self.cx.transport.close(self.cx.now, self.cx.settings.limits(), &mut self.cx.outputs);
+            self.life = Life::Closing;
+        }
+        if self.life == Life::Closing && self.cx.transport.connections() == 0 {
             self.life = Life::Stopped;
         }
     }

@@ -16,7 +16,7 @@ mod owned;
 mod params;
 mod parse;
 mod peek;
-mod scan;
+pub(crate) mod scan;
 mod status;
 mod uri;
 mod view;

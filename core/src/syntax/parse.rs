@@ -291,7 +291,7 @@ pub(crate) fn check(message: &mut Message<'_>) -> Result<(), ParseError> {
         }
         match Uri::parse(uri.of(head)) {
             // RFC 3261 §19.1.1: header fields have no place in a Request-URI.
-            Ok(found) if found.headers().is_none() => facts.uri = Some(found.spans()),
+            Ok(found) if found.headers_text().is_none() => facts.uri = Some(found.spans()),
             _ => fail(Kind::RequestUri, uri.start(), None),
         }
     }

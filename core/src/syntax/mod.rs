@@ -10,6 +10,7 @@ mod error;
 mod escape;
 pub mod header;
 mod host;
+mod leniency;
 mod message;
 mod method;
 mod name_addr;
@@ -34,6 +35,7 @@ pub use header::{
     BadHeaderName, BadHeaderValue, CSeq, Header, HeaderId, HeaderName, HeaderValue, Named, Typed, Via,
 };
 pub use host::{BadHost, Host};
+pub use leniency::Leniency;
 pub use message::{Message, Refused};
 pub use method::{BadMethod, Method, OtherMethod};
 pub use name_addr::NameAddr;

@@ -172,7 +172,11 @@ fn dl_08_no_dialog() {
     let alice = sim.puppet("alice");
     for method in ["INVITE", "INFO", "BYE", "OPTIONS"] {
         let text = request(method, method, "Contact: <sip:alice@[local]>\n");
-        alice.send_to(&mut sim, bob.addr(), &text.replace("To: <sip:bob@[remote]>", "To: <sip:bob@[remote]>;tag=x"));
+        alice.send_to(
+            &mut sim,
+            bob.addr(),
+            &text.replace("To: <sip:bob@[remote]>", "To: <sip:bob@[remote]>;tag=x"),
+        );
         let refusal = alice.expect(&mut sim, "481");
         if method == "INVITE" {
             alice.send(&mut sim, &ack_refusal(&refusal));
@@ -230,7 +234,8 @@ fn dl_09_target_refresh_at_the_caller() {
     let invite = bob.expect(&mut sim, "INVITE");
     let moved = |port: u16| format!("Contact: <sip:bob@192.0.2.1:{port}>\n");
     let text = |status, port| branch_says(&invite, status, "x", &moved(port)).replace(";tag=x", "");
-    let target = |sim: &Sim| alice.endpoint(sim).dialog(dialog).expect("it is up").remote_target().to_string();
+    let target =
+        |sim: &Sim| alice.endpoint(sim).dialog(dialog).expect("it is up").remote_target().to_string();
     let before = target(&sim);
     bob.send(&mut sim, &text(180, 1));
     sim.run_for(ms(10));
@@ -359,6 +364,28 @@ fn dl_21_mortal_dialogs() {
     alice.expect(&mut sim, "481 INFO");
     alice.send(&mut sim, &in_call(&ok, "BYE", 3, ""));
     alice.expect(&mut sim, "200 BYE");
+    alice.reply_with(&mut sim, &bye, 200, "", b"");
+    rest(&mut sim, &[bob]);
+}
+
+/// DL-21, RFC 5407 §2: a re-INVITE that waits for the application when it hangs up gets 487, and cannot be accepted later.
+#[test]
+fn dl_21_open_requests_end_with_the_dialog() {
+    let mut sim = world();
+    let phone = Phone::new("10.1.0.2").reinvite(Manner::Later).other(Manner::Later);
+    let bob = Ua::new(&mut sim, "bob", phone);
+    let alice = sim.puppet("alice");
+    let ok = caller(&mut sim, alice, bob);
+    alice.send(&mut sim, &in_call(&ok, "INVITE", 2, "Contact: <sip:alice@[local]>\n"));
+    alice.send(&mut sim, &in_call(&ok, "INFO", 3, ""));
+    sim.run_for(ms(10));
+    bob.hang_up(&mut sim);
+    let bye = alice.expect(&mut sim, "BYE");
+    alice.expect(&mut sim, "487 INFO");
+    let refusal = alice.expect(&mut sim, "487 INVITE");
+    assert!(bob.act(&mut sim, |phone, cx| phone.answer(cx, Phone::accept())).is_err());
+    let branch = param(&refusal, "Via", "branch").expect("a branch");
+    alice.send(&mut sim, &in_call(&ok, "ACK", 2, "").replace("[branch]", &branch));
     alice.reply_with(&mut sim, &bye, 200, "", b"");
     rest(&mut sim, &[bob]);
 }

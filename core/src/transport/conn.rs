@@ -290,8 +290,7 @@ mod tests {
 
     #[test]
     fn a_connection_lingers_for_its_limit_and_no_longer() {
-        let mut limits = Limits::default();
-        limits.linger = std::time::Duration::from_millis(700);
+        let limits = Limits { linger: std::time::Duration::from_millis(700), ..Limits::default() };
         let mut out = VecDeque::new();
         let mut transport = accepted(&limits, &mut out);
         transport.hang_up(at(100), &limits, CONN, IoKind::Reset, &mut out);

@@ -72,6 +72,8 @@ pub(crate) const BARE_URI: u16 = 1 << 4;
 pub(crate) const LABEL: u16 = 1 << 5;
 /// `user` without escapes, and the `#` that telephones send unescaped.
 pub(crate) const USER: u16 = 1 << 6;
+/// `user` without escapes and without the `#`.
+pub(crate) const USER_WRITTEN: u16 = 1 << 3;
 /// `paramchar` without escapes.
 pub(crate) const PARAM: u16 = 1 << 7;
 /// What `pvalue` consists of without escapes, and the `=` that some proxies put there.
@@ -82,6 +84,10 @@ pub(crate) const HNV: u16 = 1 << 8;
 pub(crate) const URIC: u16 = 1 << 9;
 /// `word [ "@" word ]`, widened to all that is visible.
 pub(crate) const VISIBLE: u16 = 1 << 10;
+/// The same up to where a parameter or the next element begins: a Call-ID within a list or before parameters.
+pub(crate) const WORDS: u16 = 1 << 13;
+/// What stands in an element of a list outside of quotes and angle brackets.
+pub(crate) const ITEM: u16 = 1 << 14;
 /// `password` without escapes.
 pub(crate) const PASSWORD: u16 = 1 << 11;
 /// What a display name without quotes consists of.
@@ -110,11 +116,14 @@ const fn class_of(byte: u8) -> u16 {
     class |= set(BARE_URI, visible && !among(byte, b"<>\";,?"));
     class |= set(LABEL, alphanum || among(byte, b"-_"));
     class |= set(USER, unreserved || among(byte, b"&=+$,;?/#"));
+    class |= set(USER_WRITTEN, unreserved || among(byte, b"&=+$,;?/"));
     class |= set(PARAM, unreserved || among(byte, b"[]/:&+$"));
     class |= set(PARAM_VALUE, unreserved || among(byte, b"[]/:&+$="));
     class |= set(HNV, unreserved || among(byte, b"[]/?:+$"));
     class |= set(URIC, unreserved || among(byte, b";/?:@&=+$,[]#"));
     class |= set(VISIBLE, visible);
+    class |= set(ITEM, !among(byte, b",\"<"));
+    class |= set(WORDS, visible && !among(byte, b";,"));
     class | set(PASSWORD, unreserved || among(byte, b"&=+$,"))
 }
 
@@ -135,13 +144,13 @@ const fn among(byte: u8, bytes: &[u8]) -> bool {
 
 /// Tells whether a byte is of one of the classes.
 #[inline]
-pub(crate) fn is(byte: u8, class: u16) -> bool {
-    CLASSES[usize::from(byte)] & class != 0
+pub(crate) const fn is(byte: u8, class: u16) -> bool {
+    CLASSES[byte as usize] & class != 0
 }
 
 /// Returns how many bytes from the start are of a class; by fours, for this is where most of the parser's time goes.
 #[inline]
-fn prefix(bytes: &[u8], class: u16) -> usize {
+pub(crate) fn prefix(bytes: &[u8], class: u16) -> usize {
     let (chunks, rest) = bytes.as_chunks::<4>();
     let mut length = 0;
     for &[a, b, c, d] in chunks {

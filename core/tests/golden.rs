@@ -35,8 +35,10 @@ fn corpus(part: &str) -> Option<PathBuf> {
 }
 
 fn json(path: &Path) -> Value {
-    let text = fs::read_to_string(path).expect("the set is whole");
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    // One file holds the bytes of a binary body.
+    let bytes = fs::read(path).expect("the set is whole");
+    serde_json::from_str(&String::from_utf8_lossy(&bytes))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// What is wrong only if nothing is forgiven.
@@ -96,6 +98,10 @@ fn parts() {
             expected["method"] = "RE%47IST%45R".into();
             expected["headers"]["cseq"]["method"] = "RE%47IST%45R".into();
             expected["headers"]["contact"].as_array_mut().expect("three contacts").remove(1);
+        }
+        if name == "dblreq" {
+            // RFC 3261 §18.3, RFC 4475 §3.1.1.8: what follows the body is not the body.
+            expected["content"] = "".into();
         }
         match Message::parse(&bytes, &Limits::default()) {
             Ok(message) => compare(name, message.view(), &expected),

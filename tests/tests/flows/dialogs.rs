@@ -172,7 +172,11 @@ fn dl_08_no_dialog() {
     let alice = sim.puppet("alice");
     for method in ["INVITE", "INFO", "BYE", "OPTIONS"] {
         let text = request(method, method, "Contact: <sip:alice@[local]>\n");
-        alice.send_to(&mut sim, bob.addr(), &text.replace("To: <sip:bob@[remote]>", "To: <sip:bob@[remote]>;tag=x"));
+        alice.send_to(
+            &mut sim,
+            bob.addr(),
+            &text.replace("To: <sip:bob@[remote]>", "To: <sip:bob@[remote]>;tag=x"),
+        );
         let refusal = alice.expect(&mut sim, "481");
         if method == "INVITE" {
             alice.send(&mut sim, &ack_refusal(&refusal));
@@ -230,7 +234,8 @@ fn dl_09_target_refresh_at_the_caller() {
     let invite = bob.expect(&mut sim, "INVITE");
     let moved = |port: u16| format!("Contact: <sip:bob@192.0.2.1:{port}>\n");
     let text = |status, port| branch_says(&invite, status, "x", &moved(port)).replace(";tag=x", "");
-    let target = |sim: &Sim| alice.endpoint(sim).dialog(dialog).expect("it is up").remote_target().to_string();
+    let target =
+        |sim: &Sim| alice.endpoint(sim).dialog(dialog).expect("it is up").remote_target().to_string();
     let before = target(&sim);
     bob.send(&mut sim, &text(180, 1));
     sim.run_for(ms(10));

@@ -264,7 +264,8 @@ fn ua_13_unknown_statuses() {
     rest(&mut sim, &[alice]);
     let status = StatusCode::new(499).expect("a status");
     let news = alice.news(&sim);
-    let [News::Dialog(early, DialogChange::Started), News::Response(_, 177, Some(told)), ..] = news[..] else {
+    let [News::Dialog(early, DialogChange::Started), News::Response(_, 177, Some(told)), ..] = news[..]
+    else {
         panic!("{news:?}")
     };
     assert_eq!(early, told);

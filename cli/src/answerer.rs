@@ -193,7 +193,8 @@ impl Service for Answerer {
                 }
             }
             DialogChange::Confirmed => {
-                if self.dialogs.insert(dialog, true) != Some(true) {
+                let known = self.dialogs.insert(dialog, true);
+                if known != Some(true) {
                     self.tally.answered.fetch_add(1, Ordering::Relaxed);
                     debug!(%dialog, "answered");
                 }

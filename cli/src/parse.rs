@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Exit {
     let good = match &args.list {
         Some(list) => check_list(list),
-        None => args.files.iter().fold(true, |good, file| show(file) && good),
+        None => args.files.iter().filter(|file| !show(file)).count() == 0,
     };
     if good { Exit::Success } else { Exit::Local }
 }
@@ -77,7 +77,7 @@ fn summary(path: &Path, view: View<'_>) -> String {
 fn check_list(list: &Path) -> bool {
     let Some(bytes) = read(list) else { return false };
     let text = String::from_utf8_lossy(&bytes);
-    text.lines().filter(|line| !line.is_empty()).fold(true, |good, line| check(line) && good)
+    text.lines().filter(|line| !line.is_empty() && !check(line)).count() == 0
 }
 
 fn check(line: &str) -> bool {

@@ -274,7 +274,10 @@ mod choice {
     fn picked(rows: &[&str], can: impl Fn(&DigestChallenge<'_>) -> bool) -> Vec<String> {
         let challenges = rows.iter().filter_map(|row| Challenge::parse(row).ok());
         let picked = pick(challenges, |challenge| can(challenge));
-        picked.iter().map(|one| format!("{} {}", one.realm(), one.algorithm().unwrap())).collect()
+        picked
+            .iter()
+            .map(|one| format!("{} {}", one.realm(), one.algorithm().expect("it is supported")))
+            .collect()
     }
 
     /// AU-02, C173, C175; RFC 8760 §2.4: the topmost supported one of each realm, the rest ignored.

@@ -45,7 +45,7 @@ impl<S: Service + Send + 'static> NodeHandle<Host<S>> {
     pub async fn shutdown(&self, grace: Duration) {
         // If the node has ended already, so has all else.
         let longest = self.with(move |host, now| host.shut_down(now, grace)).await;
-        self.stop(longest.unwrap_or_default()).await;
+        self.stop(longest.unwrap_or(grace)).await;
     }
 }
 

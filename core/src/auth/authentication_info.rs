@@ -14,7 +14,8 @@ pub struct AuthenticationInfo<'a> {
 #[must_use]
 pub struct AuthenticationInfoBuf {
     next_nonce: Option<String>,
-    proof: Option<(HexDigest, Option<(Qop, u32, String)>)>,
+    rspauth: Option<HexDigest>,
+    request: Option<(Qop, u32, String)>,
 }
 
 impl<'a> AuthenticationInfo<'a> {
@@ -71,13 +72,13 @@ impl fmt::Debug for AuthenticationInfo<'_> {
 impl AuthenticationInfoBuf {
     /// Begins with the nonce to use in the next request.
     pub fn next_nonce(nonce: impl Into<String>) -> Self {
-        Self { next_nonce: Some(nonce.into()), proof: None }
+        Self { next_nonce: Some(nonce.into()), rspauth: None, request: None }
     }
 
     /// Begins with the digest that shows that the server knows the password; `request` has quality of protection, nonce
     /// count and client's nonce of the request, if it had them.
     pub fn rspauth(digest: HexDigest, request: Option<(Qop, u32, String)>) -> Self {
-        Self { next_nonce: None, proof: Some((digest, request)) }
+        Self { next_nonce: None, rspauth: Some(digest), request }
     }
 
     /// Adds the nonce to use in the next request.
@@ -89,14 +90,14 @@ impl AuthenticationInfoBuf {
     /// Writes the header field's value; fails if a text has control characters.
     pub fn build(&self) -> Result<HeaderValue, BadHeaderValue> {
         let mut writer = Writer::new("").quoted_opt(Param::NextNonce, self.next_nonce.as_deref());
-        if let Some((digest, request)) = &self.proof {
+        if let Some(digest) = &self.rspauth {
             writer = writer.quoted(Param::Rspauth, digest.as_str());
-            if let Some((qop, nc, cnonce)) = request {
-                writer = writer
-                    .token(Param::Qop, qop)
-                    .quoted(Param::Cnonce, cnonce)
-                    .token(Param::Nc, format_args!("{nc:08x}"));
-            }
+        }
+        if let Some((qop, nc, cnonce)) = &self.request {
+            writer = writer
+                .token(Param::Qop, qop)
+                .quoted(Param::Cnonce, cnonce)
+                .token(Param::Nc, format_args!("{nc:08x}"));
         }
         writer.finish()
     }

@@ -69,7 +69,9 @@ fn process(cx: &mut CallCx, walk: &mut Walk, call: Option<&mut Call>) -> Result<
         Ok(Scheme::Other(_)) => return Err(Reply::status(StatusCode::UNSUPPORTED_URI_SCHEME)),
         Err(error) => return Err(bad_uri(&error)),
     }
-    if call.as_ref().is_some_and(|call| call.has_merged(walk)) {
+    if let Some(call) = &call
+        && call.has_merged(walk)
+    {
         return Err(Reply::status(StatusCode::LOOP_DETECTED));
     }
     let unsupported: Vec<HeaderValue> = view

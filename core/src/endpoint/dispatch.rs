@@ -140,12 +140,12 @@ impl Endpoint {
             self.touch(hash);
             return;
         }
-        if let Some(call) = self.calls.get_mut(hash) {
-            if call.retransmitted(&mut self.cx, key, back, view) {
-                self.stats.retransmissions += 1;
-                self.touch(hash);
-                return;
-            }
+        if let Some(call) = self.calls.get_mut(hash)
+            && call.retransmitted(&mut self.cx, key, back, view)
+        {
+            self.stats.retransmissions += 1;
+            self.touch(hash);
+            return;
         }
         let Some(walk) = self.new_walk(flow, (back, stamp), (hash, key), method, message) else { return };
         if walk.method == Method::Cancel {

@@ -2,8 +2,8 @@ use bytes::BytesMut;
 use thiserror::Error;
 
 use super::{
-    BadHeaderValue, Encoder, HeaderId, HeaderName, HeaderValue, Method, ParseError, Request, Response,
-    StatusCode, UriBuf, ViaStamp, View, parse::widest,
+    BadHeaderValue, Encoder, Header, HeaderId, HeaderName, HeaderValue, Method, ParseError, Request,
+    Response, StatusCode, UriBuf, ViaStamp, View, parse::widest,
 };
 
 /// Builds a request that stands alone, for tools and tests.
@@ -63,6 +63,11 @@ impl RequestBuilder {
     pub fn header(mut self, name: HeaderName, value: impl AsRef<str>) -> Self {
         self.parts.add(name, value.as_ref());
         self
+    }
+
+    /// Adds a header field with a value of its type.
+    pub fn typed<'h, H: Header<'h>>(self, value: &H) -> Self {
+        self.header(H::NAME, value.to_string())
     }
 
     /// Adds a Via.
@@ -155,6 +160,11 @@ impl ResponseBuilder {
     pub fn header(mut self, name: HeaderName, value: impl AsRef<str>) -> Self {
         self.parts.add(name, value.as_ref());
         self
+    }
+
+    /// Adds a header field with a value of its type.
+    pub fn typed<'h, H: Header<'h>>(self, value: &H) -> Self {
+        self.header(H::NAME, value.to_string())
     }
 
     /// Sets the body and its Content-Type.

@@ -6,7 +6,7 @@ use std::{
 use bytes::{BufMut as _, BytesMut};
 
 use super::{
-    HeaderId, HeaderName, Method, StatusCode, View,
+    Header, HeaderId, HeaderName, Method, StatusCode, View,
     message::Field,
     params::scan_param,
     scan::{Cursor, Span},
@@ -134,6 +134,15 @@ impl<'o> Encoder<'o> {
             self.write_fmt(value).expect("a buffer grows as it is written to");
             self.put(b"\r\n");
         }
+        self
+    }
+
+    /// Adds a header field with a value of its type.
+    pub fn typed<'h, H: Header<'h>>(mut self, value: &H) -> Self {
+        self.put(H::NAME.as_str().as_bytes());
+        self.put(b": ");
+        write!(self, "{value}").expect("a buffer grows as it is written to");
+        self.put(b"\r\n");
         self
     }
 

@@ -27,8 +27,8 @@ impl ParseError {
     }
 
     /// Returns the reason phrase for that answer: the name of the header field if one is to blame.
-    pub fn reason(&self) -> Reason {
-        Reason(*self)
+    pub fn reason(&self) -> ReasonPhrase {
+        ReasonPhrase(*self)
     }
 }
 
@@ -45,9 +45,9 @@ impl fmt::Display for ParseError {
 
 /// The reason phrase for a [`ParseError`], printed without making a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reason(ParseError);
+pub struct ReasonPhrase(ParseError);
 
-impl fmt::Display for Reason {
+impl fmt::Display for ReasonPhrase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.header, self.0.kind) {
             (Some(header), ParseErrorKind::Missing) => write!(f, "Missing {header}"),
@@ -140,6 +140,24 @@ pub enum ParseErrorKind {
     /// A `*` beside other contacts.
     #[error("* beside other values")]
     Star,
+    /// A comment in parentheses does not end, or is missing.
+    #[error("malformed comment")]
+    Comment,
+    /// A date is malformed or in another zone than GMT (RFC 3261 §20.17).
+    #[error("malformed date")]
+    Date,
+    /// None of the values that may stand here.
+    #[error("unknown value")]
+    Value,
+    /// More than [`Limits::list`](crate::Limits::list).
+    #[error("too many values in one header field")]
+    TooManyValues,
+    /// More than [`Limits::params`](crate::Limits::params).
+    #[error("too many parameters")]
+    TooManyParams,
+    /// White space where none may stand.
+    #[error("unexpected white space")]
+    Space,
     /// Something follows where nothing may.
     #[error("unexpected text after the value")]
     Trailing,

@@ -4,10 +4,11 @@
 //! and [`Response`] are its owned forms. All three are looked at through [`View`].
 
 mod build;
+mod edit;
 mod encode;
 mod equivalence;
 mod error;
-mod header;
+pub mod header;
 mod host;
 mod message;
 mod method;
@@ -16,15 +17,19 @@ mod owned;
 mod params;
 mod parse;
 mod peek;
+mod reader;
 pub(crate) mod scan;
 mod status;
 mod uri;
 mod view;
 
 pub use build::{BuildError, RequestBuilder, ResponseBuilder};
+pub use edit::{Edit, EditError, Text};
 pub use encode::{Encoder, ViaStamp};
-pub use error::{ParseError, ParseErrorKind, Reason};
-pub use header::{BadHeaderName, BadHeaderValue, CSeq, HeaderId, HeaderName, HeaderValue, Via};
+pub use error::{ParseError, ParseErrorKind, ReasonPhrase};
+pub use header::{
+    BadHeaderName, BadHeaderValue, CSeq, Header, HeaderId, HeaderName, HeaderValue, Named, Typed, Via,
+};
 pub use host::{BadHost, Host};
 pub use message::{Message, Refused};
 pub use method::{BadMethod, Method, OtherMethod};
@@ -32,6 +37,7 @@ pub use name_addr::NameAddr;
 pub use owned::{Request, Response};
 pub use params::{Params, unquote};
 pub use peek::call_id;
+pub use reader::Reader;
 pub use status::{BadStatusCode, StatusCode};
 pub use uri::{Scheme, Uri, UriBuf, UriError};
 pub use view::{Fields, Headers, List, NameAddrs, Vias, View};

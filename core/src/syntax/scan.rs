@@ -82,6 +82,10 @@ pub(crate) const HNV: u16 = 1 << 8;
 pub(crate) const URIC: u16 = 1 << 9;
 /// `word [ "@" word ]`, widened to all that is visible.
 pub(crate) const VISIBLE: u16 = 1 << 10;
+/// The same up to where a parameter or the next element begins: a Call-ID within a list or before parameters.
+pub(crate) const WORDS: u16 = 1 << 13;
+/// What stands in an element of a list outside of quotes and angle brackets.
+pub(crate) const ITEM: u16 = 1 << 14;
 /// `password` without escapes.
 pub(crate) const PASSWORD: u16 = 1 << 11;
 /// What a display name without quotes consists of.
@@ -115,6 +119,8 @@ const fn class_of(byte: u8) -> u16 {
     class |= set(HNV, unreserved || among(byte, b"[]/?:+$"));
     class |= set(URIC, unreserved || among(byte, b";/?:@&=+$,[]#"));
     class |= set(VISIBLE, visible);
+    class |= set(ITEM, !among(byte, b",\"<"));
+    class |= set(WORDS, visible && !among(byte, b";,"));
     class | set(PASSWORD, unreserved || among(byte, b"&=+$,"))
 }
 
@@ -135,13 +141,13 @@ const fn among(byte: u8, bytes: &[u8]) -> bool {
 
 /// Tells whether a byte is of one of the classes.
 #[inline]
-pub(crate) fn is(byte: u8, class: u16) -> bool {
-    CLASSES[usize::from(byte)] & class != 0
+pub(crate) const fn is(byte: u8, class: u16) -> bool {
+    CLASSES[byte as usize] & class != 0
 }
 
 /// Returns how many bytes from the start are of a class; by fours, for this is where most of the parser's time goes.
 #[inline]
-fn prefix(bytes: &[u8], class: u16) -> usize {
+pub(crate) fn prefix(bytes: &[u8], class: u16) -> usize {
     let (chunks, rest) = bytes.as_chunks::<4>();
     let mut length = 0;
     for &[a, b, c, d] in chunks {

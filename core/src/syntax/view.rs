@@ -1,8 +1,8 @@
 use std::slice;
 
 use super::{
-    HeaderId, Host, Method, NameAddr, ParseError, StatusCode, Uri, UriError, Via,
-    header::scan_via,
+    Header, HeaderId, Host, Method, NameAddr, Named, ParseError, StatusCode, Typed, Uri, UriError, Via,
+    header::{check_typed, end_of_item, scan_via},
     message::{Facts, Field, StartLine},
     name_addr,
     scan::{self, Cursor},
@@ -214,6 +214,24 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Tells whether there is a header field of that name.
+    pub fn contains(self, name: impl Named) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Returns the first value of a header field: without white space at its ends, folds left in.
+    pub fn get(self, name: impl Named) -> Option<&'a str> {
+        self.get_all(name).next()
+    }
+
+    /// Returns the values of all rows of a header field in order.
+    pub fn get_all<N: Named>(self, name: N) -> impl Iterator<Item = &'a str> + use<'a, N> {
+        self.fields
+            .iter()
+            .filter(move |field| name.key().is_of(field, self.head))
+            .map(move |field| field.value.of(self.head))
+    }
+
     /// Returns the values of all rows of a header field.
     pub fn headers(self, id: HeaderId) -> Headers<'a> {
         Headers { head: self.head, fields: self.fields.iter(), id }
@@ -224,6 +242,23 @@ impl<'a> View<'a> {
     /// Commas in quotes or angle brackets part nothing (RFC 3261 §7.3.1). Empty items are left out.
     pub fn list(self, id: HeaderId) -> List<'a> {
         List { rows: self.headers(id), rest: "" }
+    }
+
+    /// Returns the first value of the header field that `H` stands for, or why it is none.
+    pub fn typed<H: Header<'a>>(self) -> Option<Result<H, ParseError>> {
+        self.typed_all().next()
+    }
+
+    /// Returns all values of the header field that `H` stands for: those of all rows and, in lists, between all commas.
+    pub fn typed_all<H: Header<'a>>(self) -> Typed<'a, H> {
+        Typed::new(self.head, self.fields)
+    }
+
+    /// Reads every header field that has a type and is not read already when a message is checked.
+    ///
+    /// What is malformed here need not keep anybody from taking the message (RFC 3261 §16.3, RFC 4475 §3.1.2.12).
+    pub fn check_typed(self) -> Result<(), ParseError> {
+        self.fields.iter().try_for_each(|field| check_typed(field.id, self.head, field.value))
     }
 
     /// Tells whether a list of tokens, such as Supported or Allow, has one, in any case.
@@ -273,7 +308,20 @@ impl<'a> Iterator for Fields<'a> {
         let field = self.fields.next()?;
         Some((field.name.of(self.head), field.value.of(self.head), field.id))
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.fields.size_hint()
+    }
 }
+
+impl DoubleEndedIterator for Fields<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let field = self.fields.next_back()?;
+        Some((field.name.of(self.head), field.value.of(self.head), field.id))
+    }
+}
+
+impl ExactSizeIterator for Fields<'_> {}
 
 /// The values of all rows of one header field.
 #[derive(Clone)]
@@ -307,7 +355,7 @@ impl<'a> Iterator for List<'a> {
             if self.rest.is_empty() {
                 self.rest = self.rows.next()?;
             }
-            let end = end_of_item(self.rest);
+            let end = end_of_item(self.rest.as_bytes());
             let item = scan::trim(self.rest.get(..end).unwrap_or(""));
             self.rest = self.rest.get(end + 1..).unwrap_or("");
             if !item.is_empty() {
@@ -315,24 +363,6 @@ impl<'a> Iterator for List<'a> {
             }
         }
     }
-}
-
-/// Returns where the first comma outside of quotes and angle brackets stands, or the length.
-fn end_of_item(text: &str) -> usize {
-    let mut cursor = Cursor::new(text.as_bytes());
-    while let Some(byte) = cursor.peek() {
-        match byte {
-            b',' => break,
-            b'"' if cursor.quoted().is_ok() => {}
-            b'<' => match memchr::memchr(b'>', cursor.rest()) {
-                Some(offset) => cursor.pos += offset + 1,
-                None => return text.len(),
-            },
-            b'"' => return text.len(),
-            _ => cursor.pos += 1,
-        }
-    }
-    cursor.pos
 }
 
 /// The elements of all rows of one header field, read one after the other.

@@ -290,19 +290,18 @@ mod tests {
 
     #[test]
     fn a_connection_lingers_for_its_limit_and_no_longer() {
-        let mut limits = Limits::default();
-        limits.linger = std::time::Duration::from_millis(700);
+        let limits = Limits { linger: std::time::Duration::from_millis(700), ..Limits::default() };
         let mut out = VecDeque::new();
         let mut transport = accepted(&limits, &mut out);
         transport.hang_up(at(100), &limits, CONN, IoKind::Reset, &mut out);
         assert_eq!(out.pop_front(), Some(Output::Close { conn: CONN, how: CloseHow::Flush }));
         assert!(transport.lend_framer(CONN).is_none(), "what still comes is dropped");
         while transport.expire(at(799), &limits, &mut out) {}
-        assert_eq!((out.pop_front(), transport.connections()), (None, 1));
+        assert_eq!((out.pop_front(), transport.is_disconnected()), (None, false));
         assert_eq!(transport.next_timeout(), Some(at(800)));
         while transport.expire(at(800), &limits, &mut out) {}
         let reset = Output::Close { conn: CONN, how: CloseHow::Reset };
-        assert_eq!((out.pop_front(), transport.connections()), (Some(reset), 0));
+        assert_eq!((out.pop_front(), transport.is_disconnected()), (Some(reset), true));
     }
 
     #[test]
@@ -314,8 +313,9 @@ mod tests {
         let ends =
             [Output::Unbind { socket: SocketId(0) }, Output::Close { conn: CONN, how: CloseHow::Flush }];
         assert_eq!(out.drain(..).collect::<Vec<_>>(), ends, "once");
+        assert!(!transport.is_disconnected());
         transport.closed(CONN, IoKind::Reset);
-        assert_eq!(transport.connections(), 0);
+        assert!(transport.is_disconnected());
         while transport.expire(at(1_000_000), &limits, &mut out) {}
         assert!(out.is_empty());
         let addr = SocketAddr::from(([192, 0, 2, 1], 5060));

@@ -212,8 +212,14 @@ impl Transport {
         self.lookups.is_empty() && self.news.is_empty() && self.conns.values().all(Conn::is_quiet)
     }
 
+    /// Counts the connections in use; closing ones are not.
     pub(crate) fn connections(&self) -> usize {
-        self.conns.len()
+        self.conns.values().filter(|entry| entry.takes_messages()).count()
+    }
+
+    /// Tells whether no connection is left, not even a closing one.
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.conns.is_empty()
     }
 
     fn conn_to(

@@ -1,7 +1,7 @@
 use std::{fmt, str::FromStr};
 
 use super::super::{
-    Method, ParseError, ParseErrorKind as Kind,
+    Header, HeaderName, Method, ParseError, ParseErrorKind as Kind, Reader,
     scan::{self, Cursor, Span},
 };
 
@@ -37,16 +37,21 @@ pub(crate) fn scan(cursor: &mut Cursor<'_>) -> Result<CSeqSpans, Kind> {
     Ok(CSeqSpans { number, method })
 }
 
+impl Header<'_> for CSeq {
+    const NAME: HeaderName = HeaderName::CSEQ;
+    const LIST: bool = false;
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Kind> {
+        let spans = scan(reader.cursor())?;
+        Ok(Self { number: spans.number, method: Method::of_token(spans.method.of(reader.text())) })
+    }
+}
+
 impl FromStr for CSeq {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let mut cursor = Cursor::new(text.as_bytes());
-        let outcome = if text.len() > usize::from(u16::MAX) { Err(Kind::TooLong) } else { scan(&mut cursor) };
-        match outcome {
-            Ok(spans) => Ok(Self { number: spans.number, method: Method::of_token(spans.method.of(text)) }),
-            Err(kind) => Err(ParseError { kind, offset: cursor.pos, header: None }),
-        }
+        Self::parse(text)
     }
 }
 

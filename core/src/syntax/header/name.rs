@@ -43,6 +43,7 @@ headers! {
     AcceptLanguage ACCEPT_LANGUAGE "Accept-Language" b' ' several;
     AcceptResourcePriority ACCEPT_RESOURCE_PRIORITY "Accept-Resource-Priority" b' ' several;
     AlertInfo ALERT_INFO "Alert-Info" b' ' several;
+    AlertMsgError ALERT_MSG_ERROR "AlertMsg-Error" b' ' several;
     Allow ALLOW "Allow" b' ' several;
     AllowEvents ALLOW_EVENTS "Allow-Events" b'u' several;
     AnswerMode ANSWER_MODE "Answer-Mode" b' ' several;
@@ -53,6 +54,7 @@ headers! {
     Contact CONTACT "Contact" b'm' several;
     ContentDisposition CONTENT_DISPOSITION "Content-Disposition" b' ' several;
     ContentEncoding CONTENT_ENCODING "Content-Encoding" b'e' several;
+    ContentId CONTENT_ID "Content-ID" b' ' several;
     ContentLanguage CONTENT_LANGUAGE "Content-Language" b' ' several;
     ContentLength CONTENT_LENGTH "Content-Length" b'l' single;
     ContentType CONTENT_TYPE "Content-Type" b'c' single;
@@ -81,20 +83,29 @@ headers! {
     MinSe MIN_SE "Min-SE" b' ' single;
     Organization ORGANIZATION "Organization" b' ' several;
     PAccessNetworkInfo P_ACCESS_NETWORK_INFO "P-Access-Network-Info" b' ' several;
+    PAnswerState P_ANSWER_STATE "P-Answer-State" b' ' several;
     PAssertedIdentity P_ASSERTED_IDENTITY "P-Asserted-Identity" b' ' several;
     PAssertedService P_ASSERTED_SERVICE "P-Asserted-Service" b' ' several;
     PAssociatedUri P_ASSOCIATED_URI "P-Associated-URI" b' ' several;
     PCalledPartyId P_CALLED_PARTY_ID "P-Called-Party-ID" b' ' several;
+    PChargeInfo P_CHARGE_INFO "P-Charge-Info" b' ' several;
     PChargingFunctionAddresses P_CHARGING_FUNCTION_ADDRESSES "P-Charging-Function-Addresses" b' ' several;
     PChargingVector P_CHARGING_VECTOR "P-Charging-Vector" b' ' several;
     PEarlyMedia P_EARLY_MEDIA "P-Early-Media" b' ' several;
+    PMediaAuthorization P_MEDIA_AUTHORIZATION "P-Media-Authorization" b' ' several;
     PPreferredIdentity P_PREFERRED_IDENTITY "P-Preferred-Identity" b' ' several;
     PPreferredService P_PREFERRED_SERVICE "P-Preferred-Service" b' ' several;
+    PPrivateNetworkIndication P_PRIVATE_NETWORK_INDICATION "P-Private-Network-Indication" b' ' several;
+    PProfileKey P_PROFILE_KEY "P-Profile-Key" b' ' several;
+    PRefusedUriList P_REFUSED_URI_LIST "P-Refused-URI-List" b' ' several;
+    PServedUser P_SERVED_USER "P-Served-User" b' ' several;
     PVisitedNetworkId P_VISITED_NETWORK_ID "P-Visited-Network-ID" b' ' several;
     Path PATH "Path" b' ' several;
     PermissionMissing PERMISSION_MISSING "Permission-Missing" b' ' several;
     PolicyContact POLICY_CONTACT "Policy-Contact" b' ' several;
+    PolicyId POLICY_ID "Policy-ID" b' ' several;
     Priority PRIORITY "Priority" b' ' several;
+    PrivAnswerMode PRIV_ANSWER_MODE "Priv-Answer-Mode" b' ' several;
     Privacy PRIVACY "Privacy" b' ' several;
     ProxyAuthenticate PROXY_AUTHENTICATE "Proxy-Authenticate" b' ' several;
     ProxyAuthenticationInfo PROXY_AUTHENTICATION_INFO "Proxy-Authentication-Info" b' ' several;
@@ -211,7 +222,7 @@ struct Words {
 
 const SMALL: u64 = 0x2020_2020_2020_2020;
 /// Found by trial, so that no two known names share a slot.
-const MULTIPLIER: u64 = 0xcd19_3001_f1f9_3b4f;
+const MULTIPLIER: u64 = 0x2fee_0ea9_0496_12c1;
 
 impl Words {
     /// Takes a name of two letters at least.
@@ -330,6 +341,28 @@ impl std::hash::Hash for Repr {
 pub struct BadHeaderName;
 
 impl HeaderName {
+    /// Takes a name that is written in the program and is none of the known ones, which have constants.
+    ///
+    /// # Panics
+    ///
+    /// If it is no token or a known name; in a constant, that is an error of compilation.
+    pub const fn from_static(name: &'static str) -> Self {
+        assert!(name.len() > 1, "compact forms are taken");
+        let bytes = name.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            assert!(scan::is(bytes[at], scan::TOKEN), "a header field's name is a token");
+            at += 1;
+        }
+        let mut at = 0;
+        while at < ALL.len() {
+            let known = ALL[at].1.as_bytes().split_at(ALL[at].1.len() - 2).0;
+            assert!(!known.eq_ignore_ascii_case(bytes), "a known name has a constant");
+            at += 1;
+        }
+        Self(Repr::Other(Cow::Borrowed(name)))
+    }
+
     /// Returns the name: in its usual spelling if it is a known one.
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -454,5 +487,7 @@ mod tests {
             assert_eq!(bad.parse::<HeaderName>(), Err(BadHeaderName), "{bad:?}");
         }
         assert_eq!(HeaderName::try_from(HeaderId::Other), Err(BadHeaderName));
+        const THING: HeaderName = HeaderName::from_static("X-THING");
+        assert_eq!("x-thing".parse(), Ok(THING));
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::super::{
-    Host, Params, ParseError, ParseErrorKind as Kind,
+    Header, HeaderName, Host, Params, ParseError, ParseErrorKind as Kind, Reader,
     host::scan_host,
     params::scan_param,
     scan::{self, Cursor, Span},
@@ -31,19 +31,7 @@ pub(crate) const MAGIC_COOKIE: &str = "z9hG4bK";
 impl<'a> Via<'a> {
     /// Reads one value, which must be all of the text.
     pub fn parse(text: &'a str) -> Result<Self, ParseError> {
-        let mut cursor = Cursor::new(text.as_bytes());
-        let mut read = || {
-            if text.len() > usize::from(u16::MAX) {
-                return Err(Kind::TooLong);
-            }
-            let spans = scan(&mut cursor)?;
-            cursor.finish()?;
-            Ok(spans)
-        };
-        match read() {
-            Ok(spans) => Ok(Self { text, spans }),
-            Err(kind) => Err(ParseError { kind, offset: cursor.pos, header: Some(super::HeaderId::Via) }),
-        }
+        Header::parse(text)
     }
 
     pub(crate) fn new(text: &'a str, spans: ViaSpans) -> Self {
@@ -114,6 +102,15 @@ impl<'a> Via<'a> {
     pub fn has_magic_cookie(&self) -> bool {
         let prefix = self.branch().and_then(|branch| branch.as_bytes().get(..MAGIC_COOKIE.len()));
         prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(MAGIC_COOKIE.as_bytes()))
+    }
+}
+
+impl<'a> Header<'a> for Via<'a> {
+    const NAME: HeaderName = HeaderName::VIA;
+    const LIST: bool = true;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Kind> {
+        scan(reader.cursor()).map(|spans| Self::new(reader.text(), spans))
     }
 }
 

@@ -36,13 +36,13 @@ fn instructions_stay_in_budget() {
     hold("L1 beside the scan", split, scan * 5 / 2);
     hold("L1 beside rsip", split, rsip_split / 7);
     hold("L2 beside rsip", check, rsip_check / 8);
-    // Lower a number here whenever it falls.
+    // A twentieth above what it is. Lower a number here whenever it falls.
     for (case, most) in [
         (Case::Build, 3_000),
-        (Case::Absorbed, 11_500),
+        (Case::Absorbed, 11_000),
         (Case::SentAgain, 2_800),
-        (Case::Stateless, 17_000),
-        (Case::Transaction, 20_000),
+        (Case::Stateless, 17_500),
+        (Case::Transaction, 20_200),
         (Case::Call, 72_000),
     ] {
         hold(&case.name(), count(&counts, case), most);

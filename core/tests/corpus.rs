@@ -258,7 +258,7 @@ fn transaction_and_application_messages() {
     });
     with("regescrt", |view| {
         let contact = view.contacts().next().expect("a contact");
-        assert_eq!(contact.uri().map(|uri| uri.headers()), Ok(Some("Route=%3Csip:sip.example.com%3E")));
+        assert_eq!(contact.uri().map(|uri| uri.headers_text()), Ok(Some("Route=%3Csip:sip.example.com%3E")));
     });
     with("inv2543", |view| {
         assert!(view.branch().is_none() && view.from_tag().is_none() && !view.body().is_empty())

@@ -53,6 +53,20 @@ fn idle() {
     hand.received(conn, Raw::new("OPTIONS", 1).tcp().text());
     assert!(closes(&hand.pass(time - JUST_BEFORE)).is_empty(), "it was used");
     assert_eq!(closes(&hand.pass(JUST_BEFORE)), [(conn, CloseHow::Flush)]);
+    hand.feed(Input::Closed { conn, error: None });
+    assert_eq!(hand.host.endpoint().connections(), 0);
+}
+
+/// A peer that does not end a connection that was closed is not waited for long.
+#[test]
+fn linger() {
+    let time = Duration::from_secs(3);
+    let mut hand = ByHand::new(config(|config| config.limits.linger = time), Phone::new());
+    let (conn, _) = hand.accept();
+    assert_eq!(closes(&hand.pass(Config::default().limits.idle)), [(conn, CloseHow::Flush)]);
+    assert!(hand.received(conn, Raw::new("OPTIONS", 1).tcp().text()).is_empty(), "nothing is read any more");
+    assert!(hand.pass(time - JUST_BEFORE).is_empty());
+    assert_eq!(closes(&hand.pass(JUST_BEFORE)), [(conn, CloseHow::Reset)]);
     assert_eq!(hand.host.endpoint().connections(), 0);
 }
 

@@ -13,6 +13,10 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of one header field's value. More is refused with 400.
     pub header_value: usize,
+    /// Values between the commas of one header field's row. More is refused with 400.
+    pub list: usize,
+    /// Parameters of one value, those of its URI among them, and of the Request-URI. More is refused with 400.
+    pub params: usize,
     /// Bytes of a body. More is refused with 413.
     pub body: usize,
     /// Media streams of a session description that is to be answered. More is refused.
@@ -60,7 +64,8 @@ pub struct Limits {
 impl Limits {
     /// Returns limits that nothing of ours meets, to read again what was written or read before.
     pub(crate) fn unbounded() -> Self {
-        Self { headers: usize::MAX, header_value: usize::MAX, body: usize::MAX, ..Self::default() }
+        let most = usize::MAX;
+        Self { headers: most, header_value: most, list: most, params: most, body: most, ..Self::default() }
     }
 }
 
@@ -70,6 +75,8 @@ impl Default for Limits {
             head: 65_535,
             headers: 256,
             header_value: 16_384,
+            list: 256,
+            params: 64,
             body: 1 << 20,
             streams: 64,
             body_depth: 4,

@@ -1,4 +1,4 @@
-use super::{Params, Scheme, Uri};
+use super::{Params, Scheme, Uri, Urn, escape::unescaped, tel::digits};
 
 /// Parameters and header fields of a URI beyond which comparing them would take too long.
 const PARTS_MAX: usize = 64;
@@ -24,11 +24,14 @@ impl Uri<'_> {
                     && same_headers(self, other)
             }
             (Scheme::Tel, Scheme::Tel) => {
-                digits(self).eq(digits(other))
+                digits(self.user().unwrap_or("")).eq(digits(other.user().unwrap_or("")))
                     && all_in(self.params(), other.params())
                     && all_in(other.params(), self.params())
             }
-            _ => self.as_str() == other.as_str(),
+            _ => match (Urn::of(*self), Urn::of(*other)) {
+                (Some(urn), Some(other)) => urn == other,
+                _ => self.as_str() == other.as_str(),
+            },
         }
     }
 }
@@ -54,7 +57,19 @@ fn same_params(a: Params<'_>, b: Params<'_>) -> bool {
 
 fn all_in(a: Params<'_>, b: Params<'_>) -> bool {
     let mut params = a;
-    params.all(|(name, value)| find(b, name).is_some_and(|other| same_value(value, other)))
+    params.all(|(name, value)| find(b, name).is_some_and(|other| same_tel_value(name, value, other)))
+}
+
+/// RFC 3966 §4: in extensions and in contexts that are numbers, visual separators do not count.
+fn same_tel_value(name: &str, a: Option<&str>, b: Option<&str>) -> bool {
+    let numbers = |a: &str, b: &str| {
+        let context = name.eq_ignore_ascii_case("phone-context") && a.starts_with('+') && b.starts_with('+');
+        context || name.eq_ignore_ascii_case("ext")
+    };
+    match (a, b) {
+        (Some(a), Some(b)) if numbers(a, b) => digits(a).eq(digits(b)),
+        (a, b) => same_value(a, b),
+    }
 }
 
 fn find<'a>(params: Params<'a>, name: &str) -> Option<Option<&'a str>> {
@@ -82,31 +97,13 @@ fn same_headers(a: &Uri<'_>, b: &Uri<'_>) -> bool {
     all_in(a, b) && all_in(b, a)
 }
 
-fn digits<'a>(uri: &Uri<'a>) -> impl Iterator<Item = u8> + use<'a> {
-    let number = uri.user().unwrap_or("").bytes();
-    number.filter(|byte| !b"-.()".contains(byte)).map(|byte| byte.to_ascii_lowercase())
-}
-
 /// The bytes that a text with escapes stands for. An escaped reserved character is not the same as a free one.
 fn plain(text: &str) -> impl Iterator<Item = (u8, bool)> {
-    let mut bytes = text.bytes();
-    std::iter::from_fn(move || {
-        let byte = bytes.next()?;
-        let mut ahead = bytes.clone();
-        let digits = (byte == b'%').then(|| (hex(ahead.next()), hex(ahead.next())));
-        let Some((Some(high), Some(low))) = digits else { return Some((byte, false)) };
-        bytes = ahead;
-        let byte = high << 4 | low;
-        Some((byte, b";/?:@&=+$,".contains(&byte)))
-    })
+    unescaped(text).map(|(byte, escaped)| (byte, escaped && b";/?:@&=+$,".contains(&byte)))
 }
 
 fn lower(text: &str) -> impl Iterator<Item = (u8, bool)> {
     plain(text).map(|(byte, reserved)| (byte.to_ascii_lowercase(), reserved))
-}
-
-fn hex(digit: Option<u8>) -> Option<u8> {
-    char::from(digit?).to_digit(16).map(|digit| digit as u8)
 }
 
 #[cfg(test)]

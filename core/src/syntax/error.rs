@@ -26,6 +26,11 @@ impl ParseError {
         }
     }
 
+    /// Returns the error as it is if `offset` bytes stand before.
+    pub(crate) fn shifted(self, offset: usize) -> Self {
+        Self { offset: self.offset + offset, ..self }
+    }
+
     /// Returns the reason phrase for that answer: the name of the header field if one is to blame.
     pub fn reason(&self) -> ReasonPhrase {
         ReasonPhrase(*self)

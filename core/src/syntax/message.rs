@@ -3,7 +3,7 @@ use std::fmt;
 use smallvec::SmallVec;
 
 use super::{
-    HeaderId, ParseError, Request, Response, StatusCode, View,
+    HeaderId, Leniency, ParseError, Request, Response, StatusCode, View,
     header::{CSeqSpans, ViaSpans},
     name_addr::NameAddrSpans,
     owned::Owned,
@@ -92,6 +92,19 @@ impl<'b> Message<'b> {
         match message.check() {
             Ok(()) => Ok(message),
             Err(error) => Err(Refused { error, message: Some(message) }),
+        }
+    }
+
+    /// Reads a message like [`parse`](Self::parse), and refuses what is not forgiven, too.
+    #[expect(clippy::result_large_err, reason = "as for `parse`")]
+    pub fn parse_with(buf: &'b [u8], limits: &Limits, leniency: Leniency) -> Result<Self, Refused<'b>> {
+        let mut message = Self::parse(buf, limits)?;
+        match leniency.examine(&message) {
+            Ok(()) => Ok(message),
+            Err(error) => {
+                message.facts.checked = false;
+                Err(Refused { error, message: Some(message) })
+            }
         }
     }
 

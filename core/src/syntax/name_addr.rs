@@ -62,6 +62,14 @@ impl<'a> NameAddr<'a> {
         Uri::parse(self.uri_text())
     }
 
+    /// Tells whether there is white space between the angle brackets and the URI.
+    pub(crate) fn is_padded(&self) -> bool {
+        let (uri, bytes) = (self.spans.uri, self.text.as_bytes());
+        let is = |at: Option<usize>, byte| at.and_then(|at| bytes.get(at)) == Some(&byte);
+        let bracketed = uri.start() > self.spans.whole.start();
+        bracketed && !(is(uri.start().checked_sub(1), b'<') && is(Some(uri.end()), b'>'))
+    }
+
     /// Returns the parameters of the header field, not those of the URI.
     pub fn params(&self) -> Params<'a> {
         Params::new(self.spans.params.of(self.text))

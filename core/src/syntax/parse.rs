@@ -1,6 +1,6 @@
 use super::{
     HeaderId, Message, ParseError, ParseErrorKind as Kind, StatusCode, Uri,
-    header::{scan_cseq, scan_via},
+    header::{end_of_item, scan_cseq, scan_via},
     message::{Facts, Field, StartLine},
     name_addr,
     scan::{self, Cursor, Span},
@@ -30,6 +30,13 @@ pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits, message: &mut Message<'b
     let outcome = start_line(window, first, &mut message.facts.line);
     message.fault = outcome.err().map(|kind| failed(kind, first.start()));
     let mut length = None;
+    let short = short(limits);
+    if first.len() > short
+        && let StartLine::Request { uri, .. } = message.facts.line
+        && params_of(uri.bytes(window)) > limits.params
+    {
+        message.fault.get_or_insert_with(|| failed(Kind::TooManyParams, uri.start()));
+    }
     loop {
         if lines.pos == input.len() {
             // The blank line is missing, but all else is there: enough for an answer.
@@ -40,7 +47,7 @@ pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits, message: &mut Message<'b
         if line.len() == 0 {
             break;
         }
-        let outcome = field(window, line, message, &mut length, limits);
+        let outcome = field(window, line, message, &mut length, limits, short);
         if let Err((kind, header)) = outcome {
             message.fault.get_or_insert_with(|| ParseError { kind, offset: base + line.start(), header });
         }
@@ -58,7 +65,15 @@ pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits, message: &mut Message<'b
 /// Returns limits that only the format itself sets, for messages of our own.
 pub(crate) fn widest() -> Limits {
     let most = usize::MAX;
-    Limits { head: most, headers: most, header_value: most, body: most, ..Limits::default() }
+    Limits {
+        head: most,
+        headers: most,
+        header_value: most,
+        list: most,
+        params: most,
+        body: most,
+        ..Limits::default()
+    }
 }
 
 /// Returns the number of bytes in line breaks before a message (RFC 3261 §7.5).
@@ -193,6 +208,7 @@ fn field(
     message: &mut Message<'_>,
     length: &mut Option<Result<usize, ()>>,
     limits: &Limits,
+    short: usize,
 ) -> Result<(), (Kind, Option<HeaderId>)> {
     let text = line.bytes(bytes);
     let colon = scan::find_colon(text).ok_or((Kind::Field, None))?;
@@ -205,13 +221,59 @@ fn field(
         return Err((Kind::TooManyHeaders, None));
     }
     message.fields.push(Field { name, value, id });
-    if value.len() > limits.header_value {
-        return Err((Kind::HeaderTooLong, Some(id)));
+    if value.len() > short {
+        measure(id, value.bytes(bytes), limits).map_err(|kind| (kind, Some(id)))?;
     }
     if id == HeaderId::ContentLength {
         content_length(value.bytes(bytes), length).map_err(|kind| (kind, Some(id)))?;
     }
     Ok(())
+}
+
+/// Returns the length up to which no value can break a limit: each of its values or parameters takes two bytes.
+fn short(limits: &Limits) -> usize {
+    limits.header_value.min(limits.list.min(limits.params).saturating_mul(2))
+}
+
+/// Holds a long value against the limits, in one pass.
+#[cold]
+fn measure(id: HeaderId, value: &[u8], limits: &Limits) -> Result<(), Kind> {
+    use HeaderId as H;
+    if value.len() > limits.header_value {
+        return Err(Kind::HeaderTooLong);
+    }
+    if matches!(id, H::Other | H::CallId | H::Subject | H::Organization | H::Server | H::UserAgent | H::Date)
+    {
+        return Ok(());
+    }
+    let (mut rest, mut count) = (value, 0);
+    while !rest.is_empty() {
+        let (item, after) = rest.split_at_checked(end_of_item(rest)).unwrap_or((rest, &[]));
+        count += usize::from(item.iter().any(|&byte| !scan::is(byte, scan::LWS)));
+        if count > limits.list {
+            return Err(Kind::TooManyValues);
+        }
+        if params_of(item) > limits.params {
+            return Err(Kind::TooManyParams);
+        }
+        rest = after.get(1..).unwrap_or(&[]);
+    }
+    Ok(())
+}
+
+/// Counts semicolons outside of quoted strings.
+fn params_of(item: &[u8]) -> usize {
+    let mut cursor = Cursor::new(item);
+    let mut count = 0;
+    while let Some(offset) = memchr::memchr2(b';', b'"', cursor.rest()) {
+        cursor.pos += offset;
+        if cursor.eat(b';') {
+            count += 1;
+        } else if cursor.quoted().is_err() {
+            break;
+        }
+    }
+    count
 }
 
 /// Resolves a name that is not a known one, unless it has white space before the colon (RFC 3261 §7.3.1).
@@ -291,7 +353,7 @@ pub(crate) fn check(message: &mut Message<'_>) -> Result<(), ParseError> {
         }
         match Uri::parse(uri.of(head)) {
             // RFC 3261 §19.1.1: header fields have no place in a Request-URI.
-            Ok(found) if found.headers().is_none() => facts.uri = Some(found.spans()),
+            Ok(found) if found.headers_text().is_none() => facts.uri = Some(found.spans()),
             _ => fail(Kind::RequestUri, uri.start(), None),
         }
     }

@@ -72,6 +72,8 @@ pub(crate) const BARE_URI: u16 = 1 << 4;
 pub(crate) const LABEL: u16 = 1 << 5;
 /// `user` without escapes, and the `#` that telephones send unescaped.
 pub(crate) const USER: u16 = 1 << 6;
+/// `user` without escapes and without the `#`.
+pub(crate) const USER_WRITTEN: u16 = 1 << 3;
 /// `paramchar` without escapes.
 pub(crate) const PARAM: u16 = 1 << 7;
 /// What `pvalue` consists of without escapes, and the `=` that some proxies put there.
@@ -114,6 +116,7 @@ const fn class_of(byte: u8) -> u16 {
     class |= set(BARE_URI, visible && !among(byte, b"<>\";,?"));
     class |= set(LABEL, alphanum || among(byte, b"-_"));
     class |= set(USER, unreserved || among(byte, b"&=+$,;?/#"));
+    class |= set(USER_WRITTEN, unreserved || among(byte, b"&=+$,;?/"));
     class |= set(PARAM, unreserved || among(byte, b"[]/:&+$"));
     class |= set(PARAM_VALUE, unreserved || among(byte, b"[]/:&+$="));
     class |= set(HNV, unreserved || among(byte, b"[]/?:+$"));

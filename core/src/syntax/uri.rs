@@ -1,4 +1,4 @@
-use std::{fmt, hash::Hash, hash::Hasher, str::FromStr};
+use std::{borrow::Cow, fmt, hash::Hash, hash::Hasher, str::FromStr};
 
 use nom::{
     Parser as _,
@@ -10,7 +10,8 @@ use nom::{
 use thiserror::Error;
 
 use super::{
-    Host, Params,
+    Host, Mailto, Params, Tel, Urn,
+    escape::unescape,
     host::scan_host,
     scan::{self, Cursor, Span},
 };
@@ -169,14 +170,34 @@ impl<'a> Uri<'a> {
     }
 
     /// Returns what stands behind the `?`.
-    pub fn headers(&self) -> Option<&'a str> {
+    pub fn headers_text(&self) -> Option<&'a str> {
         self.spans.headers.opt(self.text)
+    }
+
+    /// Returns the header fields behind the `?`, without escapes.
+    pub fn headers(&self) -> UriHeaders<'a> {
+        UriHeaders::new(self.headers_text().unwrap_or(""))
     }
 
     /// Returns the header fields behind the `?`, escapes left in.
     pub fn header_pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let pairs = self.headers().unwrap_or("").split('&');
+        let pairs = self.headers_text().unwrap_or("").split('&');
         pairs.filter_map(|pair| pair.split_once('='))
+    }
+
+    /// Returns the parts of a `tel` URI.
+    pub fn tel(self) -> Option<Tel<'a>> {
+        Tel::of(self)
+    }
+
+    /// Returns the parts of a `urn` URI.
+    pub fn urn(self) -> Option<Urn<'a>> {
+        Urn::of(self)
+    }
+
+    /// Returns the parts of a `mailto` URI.
+    pub fn mailto(self) -> Option<Mailto<'a>> {
+        Mailto::of(self)
     }
 
     /// Returns the `transport` parameter.
@@ -192,6 +213,35 @@ impl<'a> Uri<'a> {
     /// Tells whether there is an `lr` parameter, with any value or none (RFC 3261 §19.1.1).
     pub fn is_loose_router(&self) -> bool {
         self.param("lr").is_some()
+    }
+}
+
+/// The header fields of a URI: name and value without escapes.
+#[derive(Clone, Debug)]
+pub struct UriHeaders<'a> {
+    rest: &'a str,
+}
+
+impl<'a> UriHeaders<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { rest: text }
+    }
+}
+
+impl<'a> Iterator for UriHeaders<'a> {
+    type Item = (Cow<'a, str>, Cow<'a, str>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.rest.is_empty() {
+                return None;
+            }
+            let (pair, rest) = self.rest.split_once('&').unwrap_or((self.rest, ""));
+            self.rest = rest;
+            if let Some((name, value)) = pair.split_once('=') {
+                return Some((unescape(name), unescape(value)));
+            }
+        }
     }
 }
 
@@ -437,15 +487,19 @@ mod tests {
         assert_eq!(uri.host().map(|host| host.to_string()).as_deref(), Some("[2001:db8::1]"));
         assert_eq!((uri.port(), uri.transport(), uri.maddr()), (Some(5070), Some("TCP"), Some("239.1.1.1")));
         assert!(uri.is_loose_router());
-        assert_eq!(uri.headers(), Some("to=a%40b&x="));
+        assert_eq!(uri.headers_text(), Some("to=a%40b&x="));
         assert_eq!(uri.header_pairs().collect::<Vec<_>>(), [("to", "a%40b"), ("x", "")]);
+        assert_eq!(uri.headers().collect::<Vec<_>>(), [("to".into(), "a@b".into()), ("x".into(), "".into())]);
     }
 
     #[test]
     fn parts_may_be_absent() {
         let plain = uri("SIPS:example.com");
         assert!(plain.is_sips());
-        assert_eq!((plain.user(), plain.password(), plain.port(), plain.headers()), (None, None, None, None));
+        assert_eq!(
+            (plain.user(), plain.password(), plain.port(), plain.headers_text()),
+            (None, None, None, None)
+        );
         assert!(!plain.is_loose_router() && !uri("sip:a;lrx").is_loose_router());
         assert_eq!(uri("sip:*67%23#@b").user(), Some("*67%23#"));
         assert_eq!(uri("sip:a:@b").password(), Some(""));

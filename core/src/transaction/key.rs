@@ -19,7 +19,8 @@ use crate::{
 pub(crate) fn server_key(hash: &HashKey, request: View<'_>) -> u64 {
     match unique_branch(request.via()) {
         Some(branch) => {
-            let lower: SmallVec<[u8; 96]> = branch.bytes().map(|byte| byte.to_ascii_lowercase()).collect();
+            let mut lower = SmallVec::<[u8; 96]>::from_slice(branch.as_bytes());
+            lower.make_ascii_lowercase();
             hash.hash_parts(&[b"3261", &lower])
         }
         None => hash.hash_parts(&[

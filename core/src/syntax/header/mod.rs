@@ -42,7 +42,7 @@ pub use content::{
 pub use cseq::CSeq;
 pub(crate) use cseq::{CSeqSpans, scan as scan_cseq};
 pub use event::{AllowEvents, Event, SipEtag, SipIfMatch, SubscriptionState, SubstateValue, SuppressIfMatch};
-pub(crate) use every::check_typed;
+pub(crate) use every::{check_typed, is_list};
 pub use feature::{AcceptContact, Feature, FeatureCaps, FeatureKind, FeatureValue, RejectContact};
 pub use identity::{
     Diversion, HiTarget, HistoryInfo, Identity, IdentityInfo, PAssertedIdentity, PPreferredIdentity, Privacy,

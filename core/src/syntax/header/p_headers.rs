@@ -96,9 +96,10 @@ headers! { Word;
 /// Reads `urn:urn-7:` and labels between dots.
 fn service<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Kind> {
     let urn = reader.take_while(|byte| byte.is_ascii_alphanumeric() || b":-.".contains(byte), Kind::Uri)?;
-    let (start, id) = urn.split_at_checked(10).ok_or(Kind::Uri)?;
+    let id =
+        urn.get(..10).filter(|start| start.eq_ignore_ascii_case("urn:urn-7:")).and_then(|_| urn.get(10..));
     let good = |id: &str| id.split('.').all(|label| !label.is_empty() && !label.contains(':'));
-    if start.eq_ignore_ascii_case("urn:urn-7:") && good(id) { Ok(urn) } else { Err(Kind::Uri) }
+    if id.is_some_and(good) { Ok(urn) } else { Err(Kind::Uri) }
 }
 
 impl<'a> PAssertedService<'a> {

@@ -69,13 +69,7 @@ fn process(cx: &mut CallCx, walk: &mut Walk, call: Option<&mut Call>) -> Result<
         Ok(Scheme::Other(_)) => return Err(Reply::status(StatusCode::UNSUPPORTED_URI_SCHEME)),
         Err(error) => return Err(bad_uri(&error)),
     }
-<<<<<<< HEAD
-    if let Some(call) = &call
-        && call.has_merged(walk)
-    {
-=======
     if call.as_ref().is_some_and(|call| call.has_merged(walk)) {
->>>>>>> main
         return Err(Reply::status(StatusCode::LOOP_DETECTED));
     }
     let unsupported: Vec<HeaderValue> = view

@@ -74,7 +74,7 @@ impl<'m> Edit<'m> {
         let StartLine::Request { method, uri: old } = self.view.facts().line else {
             return Err(EditError::NoRequest);
         };
-        if uri.headers().is_some() {
+        if uri.headers_text().is_some() {
             return Err(EditError::RequestUri);
         }
         let mut cursor = Cursor::new(self.view.head_bytes());

@@ -23,6 +23,8 @@ mod peek;
 mod reader;
 pub(crate) mod scan;
 mod status;
+#[cfg(any(test, feature = "proptest"))]
+pub mod strategy;
 mod tel;
 mod uri;
 mod uri_builder;

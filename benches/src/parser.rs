@@ -16,6 +16,8 @@ pub enum Parser {
     Split,
     /// sansip, L2: also what every element needs, typed.
     Check,
+    /// sansip, L3: also every other header field that has a type.
+    Types,
     /// rsip, L1.
     RsipSplit,
     /// rsip, L2.
@@ -24,8 +26,8 @@ pub enum Parser {
 
 impl Parser {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Scan, Self::Httparse, Self::Split, Self::Check, Self::RsipSplit, Self::RsipCheck];
+    pub const ALL: [Self; 7] =
+        [Self::Scan, Self::Httparse, Self::Split, Self::Check, Self::Types, Self::RsipSplit, Self::RsipCheck];
 
     /// Returns a short name.
     pub const fn name(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Parser {
             Self::Httparse => "httparse",
             Self::Split => "sansip L1",
             Self::Check => "sansip L2",
+            Self::Types => "sansip L3",
             Self::RsipSplit => "rsip L1",
             Self::RsipCheck => "rsip L2",
         }
@@ -54,6 +57,10 @@ impl Parser {
             Self::Httparse => httparse(bytes),
             Self::Split => black_box(Message::split(bytes, limits)).is_ok().then_some(()),
             Self::Check => black_box(Message::parse(bytes, limits)).is_ok().then_some(()),
+            Self::Types => {
+                let message = Message::parse(bytes, limits).ok()?;
+                black_box(message.view().check_typed()).ok()
+            }
             Self::RsipSplit => black_box(rsip::SipMessage::try_from(bytes)).is_ok().then_some(()),
             Self::RsipCheck => rsip_check(bytes),
         }

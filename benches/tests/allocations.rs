@@ -16,7 +16,7 @@ fn allocations(case: Case) -> (u64, u64) {
 #[test]
 fn reading_allocates_nothing() {
     for shape in Shape::ALL {
-        for parser in [Parser::Split, Parser::Check] {
+        for parser in [Parser::Split, Parser::Check, Parser::Types] {
             let case = Case::Parse(parser, shape);
             assert_eq!(allocations(case).0, 0, "{}", case.name());
         }

@@ -109,6 +109,7 @@ fn counted(text: &mut String) -> Result<(), Box<dyn Error>> {
         *text += match parser {
             Parser::Split => " ≤ 6,000 / 4,500 |\n",
             Parser::Check => " ≤ 13,000 / 10,000 |\n",
+            Parser::Types => " ≤ 22,000 / 18,000 |\n",
             _ => " |\n",
         };
     }
@@ -137,6 +138,7 @@ fn timed(text: &mut String) -> Result<(), Box<dyn Error>> {
         let bounds = match parser {
             Parser::Split => "≤ 500 / 400",
             Parser::Check => "≤ 1,200 / 900",
+            Parser::Types => "≤ 1,900 / 1,500",
             _ => "",
         };
         writeln!(text, "| {} | {} | {bounds} |", parser.name(), nanos(parser))?;

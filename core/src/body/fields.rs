@@ -173,7 +173,7 @@ mod tests {
         let expected = [
             ("c", "text/plain", HeaderId::ContentType),
             ("X-A", "1\r\n\t2", HeaderId::Other),
-            ("CONTENT-ID", "<a>", HeaderId::Other),
+            ("CONTENT-ID", "<a>", HeaderId::ContentId),
             ("X-a", "", HeaderId::Other),
         ];
         assert_eq!(all, expected);

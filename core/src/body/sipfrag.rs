@@ -126,7 +126,7 @@ impl<'a> FragStart<'a> {
         let method = first.parse().ok()?;
         let (uri, version) = rest.split_once(' ')?;
         // RFC 3261 §19.1.1: header fields have no place in a Request-URI.
-        let uri = Uri::parse(uri).ok().filter(|uri| uri.headers().is_none() && is_sip2(version))?;
+        let uri = Uri::parse(uri).ok().filter(|uri| uri.headers_text().is_none() && is_sip2(version))?;
         Some(Self::Request { method, uri })
     }
 }

@@ -246,6 +246,10 @@ fn measure(id: HeaderId, value: &[u8], limits: &Limits) -> Result<(), Kind> {
     {
         return Ok(());
     }
+    let all = |byte| memchr::memchr_iter(byte, value).count();
+    if all(b',') < limits.list && all(b';') <= limits.params {
+        return Ok(());
+    }
     let (mut rest, mut count) = (value, 0);
     while !rest.is_empty() {
         let (item, after) = rest.split_at_checked(end_of_item(rest)).unwrap_or((rest, &[]));

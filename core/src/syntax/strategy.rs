@@ -490,7 +490,7 @@ mod tests {
             let expected = Host::parse(&host).expect("a host");
             let printed = expected.to_string();
             prop_assert_eq!(Host::parse(&printed), Ok(expected));
-            let place = port.map_or(host.clone(), |port| format!("{host}:{port}"));
+            let place = port.map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
             let address = format!("<sip:u@{place};maddr={host}>");
             let text = format!(
                 "INVITE sip:u@{place};maddr={host} SIP/2.0\r\nVia: SIP/2.0/UDP {place};received={host};maddr={host}\r\n\

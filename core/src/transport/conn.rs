@@ -219,7 +219,8 @@ impl Transport {
         entry.state = State::Closing;
         entry.half_at = None;
         entry.idle_at = now + limits.linger;
-        if entry.idle_at < entry.wake {
+        // The wake that is queued comes too late, or is the one that has just come up.
+        if entry.idle_at < entry.wake || entry.wake <= now {
             entry.wake = entry.idle_at;
             self.timers.schedule(entry.wake, Timeout::Conn(conn));
         }

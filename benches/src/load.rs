@@ -79,7 +79,7 @@ impl Load {
 
     /// Lets virtual time pass; what falls due is done with the next input.
     pub fn pass(&mut self, time: Duration) {
-        self.now = self.now + time;
+        self.now += time;
     }
 
     /// Lets virtual time pass to the next thing that falls due, and does it. Returns whether there was any.

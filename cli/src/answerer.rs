@@ -1,7 +1,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -73,15 +73,15 @@ struct Ringing {
 }
 
 impl Answerer {
-    /// Makes one that opens `listen`, and takes media at `media` if it says where.
-    pub(crate) fn new(listen: Vec<Listen>, media: Vec<IpAddr>, ring: Duration, news: Sender<News>) -> Self {
+    /// Makes one that opens `listen` and lets calls ring so long.
+    pub(crate) fn new(listen: Vec<Listen>, sessions: Sessions, ring: Duration, news: Sender<News>) -> Self {
         Self {
             listen,
             sockets: HashMap::new(),
             beside: VecDeque::new(),
             news,
             ring,
-            sessions: Sessions::new(media),
+            sessions,
             ringing: HashMap::new(),
             alarms: HashMap::new(),
             dialogs: HashMap::new(),
@@ -193,7 +193,8 @@ impl Service for Answerer {
                 }
             }
             DialogChange::Confirmed => {
-                if self.dialogs.insert(dialog, true) != Some(true) {
+                let known = self.dialogs.insert(dialog, true);
+                if known != Some(true) {
                     self.tally.answered.fetch_add(1, Ordering::Relaxed);
                     debug!(%dialog, "answered");
                 }
@@ -234,5 +235,169 @@ fn refusal(error: &SdpError) -> Reply {
     match HeaderName::try_from("Warning") {
         Ok(name) => reply.header(name, HeaderValue::from_static(text)),
         Err(_) => reply,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use sansip::{Config, Endpoint, Host, Instant, Seed};
+    use sansip_sim::{Heard, Node, Puppet, Sim};
+
+    use super::*;
+
+    const OFFER: &str = "v=0\r\no=a 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 0\r\n";
+    const SDP: &str = "application/sdp";
+
+    struct World {
+        sim: Sim,
+        node: Node<Host<Answerer>>,
+        peer: Puppet,
+    }
+
+    /// A request from the peer; `{to_tag}` and more stand in `more`.
+    fn request(method: &str, cseq: u32, to: &str, kind: &str, body: &str) -> String {
+        format!(
+            "{method} sip:bob@192.0.2.2 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK-{cseq}\r\nMax-Forwards: 70\r\n\
+             From: <sip:a@192.0.2.9>;tag=a\r\nTo: {to}\r\nCall-ID: one\r\nCSeq: {cseq} {method}\r\n\
+             Contact: <sip:a@192.0.2.9>\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    impl World {
+        fn new(ring: Duration) -> Self {
+            let mut sim = Sim::new(1);
+            let (sender, _) = mpsc::channel();
+            let listen = "sip:192.0.2.2:5060".parse().expect("an address");
+            let sessions = Sessions::new(vec![[192, 0, 2, 2].into()], 7);
+            let answerer = Answerer::new(vec![listen], sessions, ring, sender);
+            let endpoint =
+                Endpoint::new(Config::default(), &Seed::from_u64(1), Instant::EPOCH).expect("defaults");
+            let setup = sansip_sim::Setup::new();
+            let node =
+                sim.node_with("bob", setup.clone().address([192, 0, 2, 2]), Host::new(endpoint, answerer));
+            let peer = sim.puppet_with("alice", setup.address([192, 0, 2, 9]), 5060);
+            Self { sim, node, peer }
+        }
+
+        fn ask(&mut self, text: &str) {
+            let bob = self.sim.addr(self.node, 5060);
+            self.peer.send_bytes_to(&mut self.sim, bob, text.as_bytes().to_vec());
+        }
+
+        fn hear(&mut self, what: &str, status: u16) -> Heard {
+            let wanted = |heard: &Heard| heard.status() == Some(status);
+            self.peer.expect_where(&mut self.sim, what, Puppet::PATIENCE, wanted)
+        }
+
+        fn invite(&mut self, cseq: u32, to: &str, offer: &str) {
+            self.ask(&request("INVITE", cseq, to, SDP, offer));
+        }
+
+        /// Has the peer accepted, and returns the To of its dialog and the description it got.
+        fn accepted(&mut self, cseq: u32) -> (String, String) {
+            let ok = self.hear("the call is accepted", 200);
+            let to = ok.header("To").expect("every response has one").into_owned();
+            self.ask(&request("ACK", cseq, &to, SDP, ""));
+            (to, String::from_utf8_lossy(ok.body()).into_owned())
+        }
+
+        fn tally(&self) -> String {
+            self.sim.peek(self.node).service().tally.to_string()
+        }
+    }
+
+    /// RFC 3261 §13.3.1: 180, 200 with an answer, and BYE ends it.
+    #[test]
+    fn a_call_is_answered_and_ends() {
+        let mut world = World::new(Duration::ZERO);
+        world.invite(1, "<sip:bob@192.0.2.2>", OFFER);
+        world.hear("it rings", 180);
+        let (to, answer) = world.accepted(1);
+        assert!(
+            answer.contains("o=- 7 0 IN IP4 192.0.2.2\r\n") && answer.contains("m=audio 9 RTP/AVP 8 0\r\n"),
+            "{answer}"
+        );
+        assert_eq!(world.tally(), "calls answered: 1, ended: 0, still open: 1");
+        world.ask(&request("BYE", 2, &to, SDP, ""));
+        world.hear("the end is confirmed", 200);
+        world.sim.settle();
+        assert_eq!(world.tally(), "calls answered: 1, ended: 1, still open: 0");
+        assert!(world.sim.peek(world.node).endpoint().is_idle());
+    }
+
+    /// OA-18: a description that stays the same keeps its version, a changed one counts up, and the session keeps its number.
+    #[test]
+    fn versions_count_changes() {
+        let mut world = World::new(Duration::ZERO);
+        world.invite(1, "<sip:bob@192.0.2.2>", OFFER);
+        let (to, first) = world.accepted(1);
+        world.invite(2, &to, OFFER);
+        assert_eq!(world.accepted(2).1, first);
+        world.invite(3, &to, &format!("{OFFER}a=sendonly\r\n"));
+        let held = world.accepted(3).1;
+        assert!(held.contains("o=- 7 1 IN IP4") && held.contains("a=recvonly\r\n"), "{held}");
+        world.invite(4, &to, &format!("{OFFER}a=sendonly\r\n"));
+        assert_eq!(world.accepted(4).1, held);
+        world.invite(5, &to, OFFER);
+        assert!(world.accepted(5).1.contains("o=- 7 2 IN IP4"));
+    }
+
+    /// OA-02: an INVITE without offer gets one in the 200.
+    #[test]
+    fn an_invite_without_offer_gets_one() {
+        let mut world = World::new(Duration::ZERO);
+        world.invite(1, "<sip:bob@192.0.2.2>", "");
+        let (_, offer) = world.accepted(1);
+        assert!(offer.contains("m=audio 9 RTP/AVP 0 8 101\r\n"), "{offer}");
+    }
+
+    /// OA-15, RFC 3261 §21.4.13, §21.4.26: what cannot be taken is refused before it rings, and leaves nothing.
+    #[test]
+    fn an_unusable_offer_is_refused() {
+        for (kind, body, status) in
+            [(SDP, &OFFER.replace("8 0", "18")[..], 488), (SDP, "hello", 488), ("text/plain", "hello", 415)]
+        {
+            let mut world = World::new(Duration::ZERO);
+            world.ask(&request("INVITE", 1, "<sip:bob@192.0.2.2>", kind, body));
+            let refused = world.hear("it is refused", status);
+            assert_eq!(refused.header("Warning").is_some(), status == 488);
+            assert_eq!(refused.header("Accept").is_some(), status == 415);
+            let to = refused.header("To").expect("every response has one").into_owned();
+            world.ask(&request("ACK", 1, &to, SDP, ""));
+            world.sim.settle();
+            assert!(world.peer.take_all(&mut world.sim).is_empty(), "no 180");
+            assert_eq!(world.tally(), "calls answered: 0, ended: 0, still open: 0");
+        }
+    }
+
+    /// RFC 3261 §9.2: a call that rings can be cancelled, and nothing of it is left.
+    #[test]
+    fn a_ringing_call_is_cancelled() {
+        let mut world = World::new(Duration::from_secs(20));
+        world.invite(1, "<sip:bob@192.0.2.2>", OFFER);
+        world.hear("it rings", 180);
+        assert_eq!(world.tally(), "calls answered: 0, ended: 0, still open: 1");
+        world.ask(&request("CANCEL", 1, "<sip:bob@192.0.2.2>", SDP, ""));
+        let ended = world.hear("the INVITE ends", 487);
+        let to = ended.header("To").expect("every response has one").into_owned();
+        world.ask(&request("ACK", 1, &to, SDP, ""));
+        world.sim.settle();
+        assert_eq!(world.tally(), "calls answered: 0, ended: 0, still open: 0");
+        let service = world.sim.peek(world.node).service();
+        assert!(service.ringing.is_empty() && service.alarms.is_empty());
+    }
+
+    /// It rings as long as it is told to.
+    #[test]
+    fn a_call_rings_for_a_while() {
+        let mut world = World::new(Duration::from_secs(2));
+        world.invite(1, "<sip:bob@192.0.2.2>", OFFER);
+        world.hear("it rings", 180);
+        let rang = world.sim.now();
+        world.accepted(1);
+        assert_eq!((world.sim.now() - rang).as_secs(), 2);
     }
 }

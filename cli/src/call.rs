@@ -1,19 +1,18 @@
 use std::{
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
-    time::{Duration, Instant, SystemTime},
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::{Duration, Instant},
 };
 
 use sansip::{
-    Body, ClientEnd, DialogChange, DialogEnd, DialogHandle, Method, Response, UriBuf,
+    Body, ClientEnd, DialogEnd, Method, Outgoing, Response, UriBuf,
     sdp::{self, Local},
 };
 
 use crate::{
-    caller::{Aim, Caller, News},
+    caller::{self, Aim, Caller, News},
     exit::Exit,
-    interrupt,
     node::{Driver, Node},
-    outcome, print,
+    outcome, print, session,
     span::Span,
 };
 
@@ -46,23 +45,18 @@ pub(crate) fn run(args: Args) -> Exit {
             return error.exit();
         }
     };
-    let (sender, news) = mpsc::channel();
-    let pressed = sender.clone();
-    interrupt::on_interrupt(move || {
-        let _told = pressed.send(News::Interrupt);
-    });
     print::line(format_args!("calling {} from {}", aim.uri, aim.local));
     let ringing = args.timeout.0.max(Duration::from_secs(1));
-    let offer = sdp::offer(&Local::new(aim.local, session(), 0).audio(DISCARD));
-    let caller = Caller::new(&aim, Method::Invite, Some(Body::sdp(offer)), sender);
-    let node = match Node::start(args.driver, aim.config(ringing), caller) {
-        Ok(node) => node,
+    let offer = sdp::offer(&Local::new(aim.local, session::fresh(), 0).audio(session::DISCARD));
+    let request = Outgoing::new(Method::Invite, aim.uri.clone()).body(Body::sdp(offer));
+    let (node, news) = match caller::start(args.driver, &aim, ringing, request) {
+        Ok(started) => started,
         Err(error) => {
             print::error(error);
             return Exit::Local;
         }
     };
-    let call = Call { node, news, start: Instant::now(), last: None, dialog: None };
+    let call = Call { node, news, start: Instant::now(), last: None };
     call.run(args.timeout.0, args.duration.0)
 }
 
@@ -72,13 +66,12 @@ struct Call {
     news: Receiver<News>,
     start: Instant,
     last: Option<Response>,
-    dialog: Option<DialogHandle>,
 }
 
 /// Why waiting has ended.
 enum Wait {
     Ended(ClientEnd),
-    Failed(String),
+    Broken,
     Over(DialogEnd),
     Interrupted,
     Time,
@@ -92,10 +85,7 @@ impl Call {
                 print::error(outcome::explain(end, self.last.as_ref()));
                 (outcome::exit(end), Duration::ZERO)
             }
-            Wait::Failed(why) => {
-                print::error(why);
-                (Exit::Local, Duration::ZERO)
-            }
+            Wait::Broken => (Exit::Local, Duration::ZERO),
             Wait::Over(end) => {
                 print::error(format_args!("the call ended before it was answered: {end:?}"));
                 (Exit::NoAnswer, GRACE)
@@ -131,13 +121,12 @@ impl Call {
                 print::error(format_args!("the call broke off: {end:?}"));
                 return (Exit::Unreachable, Duration::ZERO);
             }
-            Wait::Failed(_) | Wait::Ended(_) => return (Exit::Local, Duration::ZERO),
+            Wait::Broken | Wait::Ended(_) => return (Exit::Local, Duration::ZERO),
             Wait::Interrupted | Wait::Time => {}
         }
-        let Some(dialog) = self.dialog else { return (Exit::Local, GRACE) };
         self.say("hanging up");
-        // If it is gone already, its end has been told.
-        let _gone = self.node.with(move |_, cx| cx.bye(dialog));
+        // If it has ended by itself meanwhile, that is told next.
+        let _ending = self.node.with(|caller, cx| caller.hang_up(cx));
         match self.wait(Instant::now() + BYE, false) {
             Wait::Over(DialogEnd::LocalBye | DialogEnd::RemoteBye) => {
                 self.say("call ended");
@@ -160,16 +149,13 @@ impl Call {
                     self.last = Some(response);
                 }
                 Ok(News::Ended(end)) if ringing => return Wait::Ended(end),
-                Ok(News::Failed(why)) => return Wait::Failed(why),
-                Ok(News::Dialog(dialog, DialogChange::Confirmed)) => self.dialog = Some(dialog),
-                Ok(News::Dialog(dialog, DialogChange::Ended(end))) if self.dialog == Some(dialog) => {
-                    return Wait::Over(end);
-                }
+                Ok(News::Over(end)) => return Wait::Over(end),
                 Ok(News::Interrupt) => return Wait::Interrupted,
-                Ok(News::Dialog(..) | News::Ended(_)) => {}
+                Ok(News::Ready(_) | News::Ended(_)) => {}
                 Err(RecvTimeoutError::Timeout) => return Wait::Time,
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Wait::Failed("the endpoint has ended unexpectedly".into());
+                    print::error("the endpoint has ended unexpectedly");
+                    return Wait::Broken;
                 }
             }
         }
@@ -179,14 +165,6 @@ impl Call {
         print::line(format_args!("{:>8.3} s  {what}", self.start.elapsed().as_secs_f64()));
     }
 }
-
-/// RFC 8866 §5.2: the time makes sessions of different runs different.
-fn session() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// Nothing listens for media here, so it is sent where it is thrown away (RFC 863).
-const DISCARD: u16 = 9;
 
 /// How long a cancelled call may take to end.
 const GRACE: Duration = Duration::from_secs(5);

@@ -1,19 +1,21 @@
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::mpsc::Sender,
+    sync::mpsc::{self, Receiver, Sender},
     time::Duration,
 };
 
 use sansip::{
-    Body, ClientEnd, ClientHandle, Config, Cx, DialogChange, DialogHandle, HeaderValue, IoKind, Method,
-    Outgoing, Proto, Response, Service, SocketId, UriBuf,
+    ClientEnd, ClientHandle, Config, Cx, DialogChange, DialogEnd, DialogHandle, HeaderValue, IoKind,
+    Outgoing, Proto, Response, SendError, Service, SocketId, UriBuf,
 };
 use thiserror::Error;
 
 use crate::{
     config::Settings,
     exit::Exit,
+    interrupt,
     listen::{address_towards, resolve},
+    node::{Driver, Node},
 };
 
 /// Whom to send to, and from where.
@@ -75,38 +77,49 @@ impl Aim {
     }
 }
 
-/// A calling side: opens its sockets, sends one request, and tells what comes of it.
+/// A calling side: opens its sockets, sends a request, and tells what comes of it.
 pub(crate) struct Caller {
     local: IpAddr,
-    request: Option<Outgoing>,
     news: Sender<News>,
     client: Option<ClientHandle>,
+    dialog: Option<DialogHandle>,
 }
 
 /// What the program has to know.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// No socket can be opened, or the request is not one that can be sent.
-    Failed(String),
+    /// Its sockets are open, or why not.
+    Ready(Result<(), IoKind>),
     /// A response.
     Response(Response),
     /// The request has come to its end.
     Ended(ClientEnd),
-    /// The call's dialog has changed.
-    Dialog(DialogHandle, DialogChange),
+    /// The call that was answered is over.
+    Over(DialogEnd),
     /// The program is asked to end.
     Interrupt,
 }
 
 impl Caller {
-    /// Makes one that sends a request as soon as it has sockets.
-    pub(crate) fn new(aim: &Aim, method: Method, body: Option<Body>, news: Sender<News>) -> Self {
-        let request = Outgoing::new(method, aim.uri.clone());
-        let request = match body {
-            Some(body) => request.body(body),
-            None => request,
-        };
-        Self { local: aim.local, request: Some(request), news, client: None }
+    /// Makes one that sends from a local address.
+    pub(crate) const fn new(local: IpAddr, news: Sender<News>) -> Self {
+        Self { local, news, client: None, dialog: None }
+    }
+
+    /// Sends the request that is spoken of from now on.
+    pub(crate) fn send(&mut self, cx: &mut Cx<'_>, request: Outgoing) -> Result<(), SendError> {
+        self.client = Some(cx.request(request)?);
+        Ok(())
+    }
+
+    /// Cancels the INVITE; tells whether there was one to cancel.
+    pub(crate) fn cancel(&self, cx: &mut Cx<'_>) -> bool {
+        self.client.is_some_and(|client| cx.cancel(client).is_ok())
+    }
+
+    /// Ends the call; tells whether there was one to end.
+    pub(crate) fn hang_up(&self, cx: &mut Cx<'_>) -> bool {
+        self.dialog.is_some_and(|dialog| cx.bye(dialog).is_ok())
     }
 
     fn tell(&self, news: News) {
@@ -118,25 +131,17 @@ impl Caller {
 impl Service for Caller {
     fn init(&mut self, cx: &mut Cx<'_>) {
         // TCP follows on the same port.
-        if let Err(error) = cx.listen(Proto::Udp, SocketAddr::new(self.local, 0)) {
-            self.tell(News::Failed(error.to_string()));
+        if cx.listen(Proto::Udp, SocketAddr::new(self.local, 0)).is_err() {
+            self.tell(News::Ready(Err(IoKind::Limit)));
         }
     }
 
-    fn bound(&mut self, cx: &mut Cx<'_>, _: SocketId, proto: Proto, result: Result<SocketAddr, IoKind>) {
+    fn bound(&mut self, _: &mut Cx<'_>, _: SocketId, proto: Proto, result: Result<SocketAddr, IoKind>) {
         match (proto, result) {
             (Proto::Udp, Ok(_)) => {}
-            (Proto::Udp, Err(error)) => {
-                self.tell(News::Failed(format!("cannot open a socket on {}: {error}", self.local)));
-            }
-            // Without a listener for TCP, what goes over UDP still goes.
-            (_, _) => {
-                let Some(request) = self.request.take() else { return };
-                match cx.request(request) {
-                    Ok(client) => self.client = Some(client),
-                    Err(error) => self.tell(News::Failed(error.to_string())),
-                }
-            }
+            (Proto::Udp, Err(error)) => self.tell(News::Ready(Err(error))),
+            // Without a listener for TCP, everything can still be sent.
+            _ => self.tell(News::Ready(Ok(()))),
         }
     }
 
@@ -159,8 +164,43 @@ impl Service for Caller {
     }
 
     fn dialog(&mut self, _: &mut Cx<'_>, dialog: DialogHandle, change: DialogChange) {
-        self.tell(News::Dialog(dialog, change));
+        match change {
+            DialogChange::Confirmed => self.dialog = Some(dialog),
+            // Dialogs that other branches of a fork have made come and go unseen.
+            DialogChange::Ended(end) if self.dialog == Some(dialog) => self.tell(News::Over(end)),
+            _ => {}
+        }
     }
 }
+
+/// Starts a calling side and has it send a request; says what went wrong.
+pub(crate) fn start(
+    driver: Driver,
+    aim: &Aim,
+    ringing: Duration,
+    request: Outgoing,
+) -> Result<(Node<Caller>, Receiver<News>), String> {
+    let (sender, news) = mpsc::channel();
+    let pressed = sender.clone();
+    interrupt::on_interrupt(move || {
+        // If nobody listens any more, the program is ending already.
+        let _told = pressed.send(News::Interrupt);
+    });
+    let caller = Caller::new(aim.local, sender);
+    let node = Node::start(driver, aim.config(ringing), caller).map_err(|error| error.to_string())?;
+    match news.recv_timeout(OPENING) {
+        Ok(News::Ready(Ok(()))) => {}
+        Ok(News::Ready(Err(error))) => return Err(format!("cannot open a socket on {}: {error}", aim.local)),
+        _ => return Err("given up before anything was sent".into()),
+    }
+    match node.with(move |caller, cx| caller.send(cx, request)) {
+        Some(Ok(())) => Ok((node, news)),
+        Some(Err(error)) => Err(error.to_string()),
+        None => Err("the endpoint has ended unexpectedly".into()),
+    }
+}
+
+/// How long sockets may take to open.
+const OPENING: Duration = Duration::from_secs(5);
 
 const USER: &str = "sansip";

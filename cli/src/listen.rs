@@ -44,7 +44,7 @@ impl FromStr for Listen {
         }
         let host = uri.host_text().filter(|_| uri.is_sip()).ok_or_else(form)?;
         let only_transport = uri.params().all(|(name, _)| name.eq_ignore_ascii_case("transport"));
-        if uri.user().is_some() || uri.headers().is_some() || !only_transport {
+        if uri.user().is_some() || uri.headers_text().is_some() || !only_transport {
             return Err(form());
         }
         let proto = match uri.transport() {

@@ -5,6 +5,7 @@ mod answerer;
 mod call;
 mod caller;
 mod config;
+mod demo;
 mod exit;
 mod files;
 mod interrupt;
@@ -43,6 +44,8 @@ enum Task {
     Call(call::Args),
     /// Read messages from files and say what they are, or what is wrong with them
     Parse(parse::Args),
+    /// Show two calls in a simulated network that loses packets
+    Demo(demo::Args),
     /// Print all keys of the configuration file with their defaults
     Config,
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::Options(args) => options::run(args),
         Task::Call(args) => call::run(args),
         Task::Parse(args) => parse::run(&args),
+        Task::Demo(args) => demo::run(&args),
         Task::Config => {
             print::text(&config::defaults());
             Exit::Success

@@ -3,13 +3,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sansip::{ClientEnd, Method, Response, UriBuf, syntax::HeaderId};
+use sansip::{ClientEnd, Method, Outgoing, Response, UriBuf, syntax::HeaderId};
 
 use crate::{
-    caller::{Aim, Caller, News},
+    caller::{self, Aim, News},
     exit::Exit,
-    interrupt,
-    node::{Driver, Node},
+    node::Driver,
     outcome, print,
     span::Span,
 };
@@ -34,15 +33,10 @@ pub(crate) fn run(args: Args) -> Exit {
             return error.exit();
         }
     };
-    let (sender, news) = mpsc::channel();
-    let pressed = sender.clone();
-    interrupt::on_interrupt(move || {
-        let _told = pressed.send(News::Interrupt);
-    });
-    let asker = Caller::new(&aim, Method::Options, None, sender);
     let start = Instant::now();
-    let node = match Node::start(Driver::default(), aim.config(DAY), asker) {
-        Ok(node) => node,
+    let request = Outgoing::new(Method::Options, aim.uri.clone());
+    let (node, news) = match caller::start(Driver::default(), &aim, DAY, request) {
+        Ok(started) => started,
         Err(error) => {
             print::error(error);
             return Exit::Local;
@@ -59,11 +53,7 @@ fn wait(news: &mpsc::Receiver<News>, start: Instant, until: Instant) -> Exit {
         match news.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(News::Response(response)) => last = Some(response),
             Ok(News::Ended(end)) => return conclude(end, last.as_ref(), start),
-            Ok(News::Failed(why)) => {
-                print::error(why);
-                return Exit::Local;
-            }
-            Ok(News::Dialog(..)) => {}
+            Ok(News::Ready(_) | News::Over(_)) => {}
             Ok(News::Interrupt) => return Exit::NoAnswer,
             Err(_) => {
                 print::error(outcome::explain(ClientEnd::Timeout, None));

@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Exit {
     let good = match &args.list {
         Some(list) => check_list(list),
-        None => args.files.iter().fold(true, |good, file| show(file) && good),
+        None => args.files.iter().filter(|file| !show(file)).count() == 0,
     };
     if good { Exit::Success } else { Exit::Local }
 }
@@ -51,7 +51,11 @@ fn show(path: &Path) -> bool {
 fn summary(path: &Path, view: View<'_>) -> String {
     let kind = if view.is_request() { "request" } else { "response" };
     let mut text = format!("{}: {kind}\n  {}\n", path.display(), view.start_line());
-    let mut row = |name: &str, value: &str| text.push_str(&format!("  {name:<14} {value}\n"));
+    let mut row = |name: &str, value: &str| {
+        // A folded value is shown on one line (RFC 3261 §7.3.1).
+        let words: Vec<&str> = value.split_ascii_whitespace().collect();
+        text.push_str(&format!("  {name:<8} {}\n", words.join(" ")));
+    };
     row("From", view.from().as_str());
     row("To", view.to().as_str());
     row("Call-ID", view.call_id());
@@ -73,7 +77,7 @@ fn summary(path: &Path, view: View<'_>) -> String {
 fn check_list(list: &Path) -> bool {
     let Some(bytes) = read(list) else { return false };
     let text = String::from_utf8_lossy(&bytes);
-    text.lines().filter(|line| !line.is_empty()).fold(true, |good, line| check(line) && good)
+    text.lines().filter(|line| !line.is_empty() && !check(line)).count() == 0
 }
 
 fn check(line: &str) -> bool {
@@ -84,4 +88,21 @@ fn check(line: &str) -> bool {
         Err(refused) => print::line(format_args!("err\t{path}\t{}", refused.error)),
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_has_a_line_for_each_address() {
+        let text = "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1,\r\n SIP/2.0/TCP b;branch=z9hG4bK2\r\n\
+            f: Alice <sip:alice@example.com>\r\n ;tag=1\r\nTo: <sip:bob@example.com>\r\nCall-ID: x\r\nCSeq: 7 INVITE\r\n\
+            Max-Forwards: 70\r\nContact: <sip:alice@a>\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi";
+        let message = Message::parse(text.as_bytes(), &Limits::default()).expect("a good message");
+        let expected = "m: request\n  INVITE sip:bob@example.com SIP/2.0\n  From     Alice <sip:alice@example.com> ;tag=1\n  \
+            To       <sip:bob@example.com>\n  Call-ID  x\n  CSeq     7 INVITE\n  Via      SIP/2.0/UDP a;branch=z9hG4bK1\n  \
+            Via      SIP/2.0/TCP b;branch=z9hG4bK2\n  Contact  <sip:alice@a>\n  in all   9 header fields, 2 bytes of body of text/plain\n";
+        assert_eq!(summary(Path::new("m"), message.view()), expected);
+    }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sansip::{Config, IoKind, Proto};
+use sansip::{Config, HeaderValue, IoKind, Proto};
 use tracing::{info, warn};
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     listen::{Listen, address_towards, advice},
     node::{Driver, Node},
     print,
+    session::{self, Sessions},
     span::Span,
 };
 
@@ -60,6 +61,7 @@ pub(crate) fn run(args: Args) -> Exit {
         .with_writer(std::io::stderr)
         .init();
     bound_connections(&mut settings.endpoint);
+    name_host(&mut settings);
     let (sender, news) = mpsc::channel();
     let pressed = sender.clone();
     interrupt::on_interrupt(move || {
@@ -67,8 +69,8 @@ pub(crate) fn run(args: Args) -> Exit {
         let _told = pressed.send(News::Interrupt);
     });
     let serve = &settings.serve;
-    let media = media_addresses(&settings);
-    let answerer = Answerer::new(serve.listen.clone(), media, serve.ring, sender);
+    let sessions = Sessions::new(media_addresses(&settings), session::fresh());
+    let answerer = Answerer::new(serve.listen.clone(), sessions, serve.ring, sender);
     let tally = answerer.tally();
     let node = match Node::start(serve.driver, settings.endpoint.clone(), answerer) {
         Ok(node) => node,
@@ -120,18 +122,39 @@ fn bound_connections(endpoint: &mut Config) {
     }
 }
 
+/// A socket bound to all addresses cannot tell which one to show to peers, so the one towards far ones is chosen.
+fn name_host(settings: &mut Settings) {
+    let mut any = settings.serve.listen.iter().map(|listen| listen.addr.ip()).filter(IpAddr::is_unspecified);
+    let (None, Some(first)) = (&settings.endpoint.host, any.next()) else { return };
+    if any.any(|other| other.is_ipv6() != first.is_ipv6()) {
+        warn!(
+            "calls cannot be ended from this side: set `host` in the configuration to a name that has both addresses"
+        );
+        return;
+    }
+    let Some(ip) = address_towards(far(first)) else { return };
+    let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+    info!(
+        "peers are told to answer to {host}: set `host` in the configuration if they reach this machine by another"
+    );
+    settings.endpoint.host = HeaderValue::try_from(host).ok();
+}
+
+/// Returns a documentation address (RFC 5737, RFC 3849), which stands for any far one of its family.
+fn far(family: IpAddr) -> SocketAddr {
+    match family {
+        IpAddr::V4(_) => ([192, 0, 2, 1], 9).into(),
+        IpAddr::V6(_) => ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 9).into(),
+    }
+}
+
 /// Returns where media may be said to be received: at the sockets' own addresses.
 fn media_addresses(settings: &Settings) -> Vec<IpAddr> {
-    let named =
-        settings.endpoint.host.as_ref().and_then(|host| host.as_str().trim_matches(['[', ']']).parse().ok());
+    let named = settings.endpoint.host.as_ref();
+    let named = named.and_then(|host| host.as_str().trim_matches(['[', ']']).parse().ok());
     let own = settings.serve.listen.iter().filter_map(|listen| {
         let ip = listen.addr.ip();
-        // A documentation address (RFC 5737, RFC 3849) stands for any far one.
-        let far: SocketAddr = match ip {
-            IpAddr::V4(_) => ([192, 0, 2, 1], 9).into(),
-            IpAddr::V6(_) => ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 9).into(),
-        };
-        if ip.is_unspecified() { address_towards(far) } else { Some(ip) }
+        if ip.is_unspecified() { address_towards(far(ip)) } else { Some(ip) }
     });
     named.into_iter().chain(own).collect()
 }

@@ -11,8 +11,14 @@ use sansip::{
     syntax::View,
 };
 
+/// Returns a number for a session that no other run has used: the time (RFC 8866 §5.2).
+pub(crate) fn fresh() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or_default()
+}
+
 /// Nothing listens for media here, so it is sent where it is thrown away (RFC 863).
-const DISCARD: u16 = 9;
+pub(crate) const DISCARD: u16 = 9;
 
 /// Sessions whose dialog is not there yet. One that never gets a dialog is pushed out by those that come later.
 const STARTING: usize = 1024;
@@ -35,9 +41,9 @@ struct Described {
 }
 
 impl Sessions {
-    /// Makes none yet; media is said to be received at one of `addresses`.
-    pub(crate) fn new(addresses: Vec<IpAddr>) -> Self {
-        Self { addresses, next: first_number(), starting: VecDeque::new(), dialogs: HashMap::new() }
+    /// Makes none yet; media is said to be received at one of `addresses`, and sessions are counted from `first`.
+    pub(crate) fn new(addresses: Vec<IpAddr>, first: u64) -> Self {
+        Self { addresses, next: first, starting: VecDeque::new(), dialogs: HashMap::new() }
     }
 
     /// Answers the offer of an INVITE, or offers if it has none.
@@ -109,10 +115,4 @@ fn hash(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
-}
-
-/// RFC 8866 §5.2: the time makes sessions of different runs different.
-fn first_number() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or_default()
 }

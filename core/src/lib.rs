@@ -1,7 +1,9 @@
 //! sansip: a sans-IO SIP framework.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod base;
+pub mod body;
 mod call;
 pub mod decision;
 mod dialog;
@@ -22,7 +24,7 @@ pub use crate::{
         RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
     },
     endpoint::{Cx, DialogView, Endpoint, Machine, Stats},
-    service::{ClientUpdate, Host, Service},
+    service::{ClientUpdate, Host, NodeError, Received, RequestError, Service},
     syntax::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, UriBuf},
     transaction::Timing,
     transport::{

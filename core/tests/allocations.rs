@@ -10,6 +10,8 @@ use std::{
 use bytes::BytesMut;
 use sansip::{
     Limits,
+    auth::{Challenge, Credentials, Ha1, Hash},
+    body::multipart,
     syntax::{Encoder, HeaderId, Message, StatusCode, ViaStamp},
 };
 
@@ -115,4 +117,25 @@ fn owning_takes_four_allocations() {
     let (count, request) = allocations(|| message.to_request().expect("a request"));
     assert_eq!(count, 4);
     assert_eq!(allocations(|| request.clone()).0, 0);
+}
+
+/// Challenges, credentials and parts of bodies are read where they stand.
+#[test]
+fn reading_credentials_and_parts_borrows() {
+    let limits = Limits::default();
+    let challenge = "Digest realm=\"a\", nonce=\"b\", algorithm=SHA-256, qop=\"auth,auth-int\", opaque=\"\"";
+    let credentials = "Digest username=\"a\", realm=\"b\", nonce=\"c\", uri=\"sip:d\", qop=auth, nc=00000001, \
+        cnonce=\"e\", response=\"0123456789abcdef0123456789abcdef\"";
+    let body = b"--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n";
+    let (count, read) = allocations(|| {
+        let Ok(Challenge::Digest(challenge)) = Challenge::parse(challenge) else { return 0 };
+        let Ok(Credentials::Digest(credentials)) = Credentials::parse(credentials) else { return 0 };
+        let known =
+            black_box((challenge.realm(), challenge.nonce(), challenge.qop(), credentials.username()));
+        let ha1 = Ha1::new(Hash::Md5, &known.3, &known.0, "password");
+        assert!(!black_box(credentials.matches(&ha1, "INVITE", b"")));
+        let parts = multipart::leaves("multipart/mixed;boundary=\"b\"", body, &limits);
+        parts.map_or(0, |parts| parts.flatten().filter(|part| part.disposition().is_ok()).count())
+    });
+    assert_eq!((count, read), (0, 2));
 }

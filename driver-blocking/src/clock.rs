@@ -1,8 +1,4 @@
-use std::{
-    io,
-    sync::OnceLock,
-    time::{Duration, SystemTime},
-};
+use std::{io, sync::OnceLock, time::SystemTime};
 
 use sansip::{Instant, Seed, UnixTime};
 
@@ -19,56 +15,14 @@ pub fn seed() -> io::Result<Seed> {
     Ok(Seed::new(bytes))
 }
 
-/// Watches the wall clock, which may be set while a node runs.
-#[derive(Debug, Default)]
-pub(crate) struct Wall {
-    told: Option<(UnixTime, Instant)>,
-    checked: Instant,
+/// Returns the wall clock's time.
+pub(crate) fn wall() -> UnixTime {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().into()
 }
-
-impl Wall {
-    /// Returns the time if the machine has not been told, or if the clock was set since. Looks once a second.
-    pub(crate) fn news(&mut self, now: Instant) -> Option<UnixTime> {
-        if self.told.is_some() && now.since(self.checked) < Duration::from_secs(1) {
-            return None;
-        }
-        self.checked = now;
-        self.compare(now, unix_time())
-    }
-
-    fn compare(&mut self, now: Instant, wall: UnixTime) -> Option<UnixTime> {
-        let expected = self.told.map(|(told, at)| told.as_millis() + now.since(at).as_millis() as u64);
-        if expected.is_some_and(|expected| expected.abs_diff(wall.as_millis()) < STEP_MS) {
-            return None;
-        }
-        self.told = Some((wall, now));
-        Some(wall)
-    }
-}
-
-fn unix_time() -> UnixTime {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    UnixTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// Smaller differences are the clock being steered, which the machine need not know.
-const STEP_MS: u64 = 500;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_set_clock_is_told_and_a_running_one_is_not() {
-        let mut wall = Wall::default();
-        let at = |s: u64| Instant::from_millis(s * 1000);
-        let unix = |s: u64| UnixTime::from_millis(1_700_000_000_000 + s * 1000);
-        assert_eq!(wall.compare(at(5), unix(0)), Some(unix(0)));
-        assert_eq!(wall.compare(at(8), unix(3)), None);
-        assert_eq!(wall.compare(at(9), unix(3600)), Some(unix(3600)));
-        assert_eq!(wall.compare(at(10), unix(3601)), None);
-        assert_eq!(wall.compare(at(11), unix(1)), Some(unix(1)));
-    }
 
     #[test]
     fn seeds_differ() {

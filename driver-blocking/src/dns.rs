@@ -1,7 +1,7 @@
 use std::{
     collections::VecDeque,
     net::{IpAddr, ToSocketAddrs as _},
-    sync::{Arc, Weak},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -21,48 +21,32 @@ type Query = (QueryId, DnsName, RecordKind);
 
 impl<M: Machine + Send + 'static> Shared<M> {
     /// Has the system's resolver look a name up, which knows addresses only and no times to live.
-    pub(crate) fn look_up(
-        self: &Arc<Self>,
-        engine: &mut Engine<M>,
-        query: QueryId,
-        name: DnsName,
-        kind: RecordKind,
-    ) -> Result<(), DnsError> {
-        let dns = &mut engine.dns;
-        if dns.waiting.len() >= WAITING {
-            return Err(DnsError::Failed);
+    pub(crate) fn look_up(self: &Arc<Self>, engine: &mut Engine<M>, query: Query) {
+        let (dns, id) = (&mut engine.dns, query.0);
+        if dns.running >= RUNNING && dns.waiting.len() < WAITING {
+            return dns.waiting.push_back(query);
         }
-        if dns.running < RUNNING {
-            // The system may take long, so these threads do not keep the node from ending.
-            let shared = Arc::downgrade(self);
-            let started = thread::Builder::new().name("sansip-dns".into()).spawn(move || serve(&shared));
-            match started {
-                Ok(_) => dns.running += 1,
-                Err(_) if dns.running == 0 => return Err(DnsError::Failed),
-                Err(_) => {}
+        // The system may take long, so these threads do not keep the node from ending.
+        let shared = Arc::downgrade(self);
+        let run = move || {
+            let mut next = Some(query);
+            while let Some((query, name, kind)) = next {
+                let result = resolve(&name, kind);
+                let Some(shared) = shared.upgrade() else { return };
+                let told = shared.enter(|engine| {
+                    engine.feed(Input::Resolved { query, result });
+                    let next = engine.dns.waiting.pop_front();
+                    engine.dns.running -= usize::from(next.is_none());
+                    next
+                });
+                next = told.flatten();
             }
-        }
-        dns.waiting.push_back((query, name, kind));
-        Ok(())
-    }
-}
-
-/// Takes one query after the other until none waits.
-fn serve<M: Machine + Send + 'static>(shared: &Weak<Shared<M>>) {
-    loop {
-        let Some((query, name, kind)) = shared.upgrade().and_then(|shared| {
-            let dns = &mut shared.lock().dns;
-            let next = dns.waiting.pop_front();
-            if next.is_none() {
-                dns.running -= 1;
-            }
-            next
-        }) else {
-            return;
         };
-        let result = resolve(&name, kind);
-        if let Some(shared) = shared.upgrade() {
-            shared.run(|machine, now| machine.handle_input(now, Input::Resolved { query, result }));
+        let builder = thread::Builder::new().name("sansip-dns".into());
+        if dns.running < RUNNING && builder.spawn(run).is_ok() {
+            dns.running += 1;
+        } else {
+            engine.feed(Input::Resolved { query: id, result: Err(DnsError::Failed) });
         }
     }
 }

@@ -1,9 +1,11 @@
 use std::{
+    convert::Infallible,
     io,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, Sender, channel},
     },
     thread,
     time::Duration,
@@ -12,9 +14,9 @@ use std::{
 use sansip::{Input, Instant, IoKind, Machine, Output, Proto};
 
 use crate::{
-    clock::{Wall, now},
+    clock::{now, wall},
     dns::Dns,
-    tcp::{LINGER, Tcp},
+    tcp::Tcp,
     udp::Udp,
 };
 
@@ -23,120 +25,101 @@ pub(crate) struct Shared<M> {
     engine: Mutex<Engine<M>>,
     /// Wakes the thread that keeps the time.
     timer: Condvar,
-    /// Tells that a thread has ended.
-    ended: Condvar,
     /// The thread inside of the machine, see [`this_thread`].
     inside: AtomicUsize,
-    /// A wish to stop, apart so that it can be uttered from inside.
-    wish: Mutex<Option<Instant>>,
+    /// When the node is to end at the latest; apart so that it can be set from inside.
+    until: Mutex<Option<Instant>>,
+    /// Fails when no thread is left.
+    ended: Mutex<Receiver<Infallible>>,
 }
 
 /// What the lock protects.
 pub(crate) struct Engine<M> {
     /// Absent when the node has ended, so that whoever waits for the machine's word learns of it.
     machine: Option<M>,
+    /// The node is to end, or has ended: the machine gets nothing more.
+    over: bool,
     pub(crate) udp: Vec<Udp>,
     pub(crate) tcp: Tcp,
     pub(crate) dns: Dns,
-    phase: Phase,
-    wall: Wall,
+    /// When to look at the wall clock again.
+    wall: Instant,
+    /// What the thread that keeps the time waits for.
     armed: Option<Instant>,
-    threads: usize,
-}
-
-#[derive(Clone, Copy)]
-enum Phase {
-    Running {
-        /// When the machine is to be done at the latest.
-        until: Option<Instant>,
-    },
-    /// The machine is left alone; what was sent still goes out.
-    Closing {
-        deadline: Instant,
-    },
-    Ended,
+    /// Held by every thread while it lives.
+    alive: Option<Sender<Infallible>>,
 }
 
 impl<M: Machine + Send + 'static> Shared<M> {
     pub(crate) fn start(machine: M) -> io::Result<Arc<Self>> {
+        let (alive, ended) = channel();
         let engine = Engine {
             machine: Some(machine),
+            over: false,
             udp: Vec::new(),
             tcp: Tcp::default(),
             dns: Dns::default(),
-            phase: Phase::Running { until: None },
-            wall: Wall::default(),
+            wall: Instant::EPOCH,
             armed: None,
-            threads: 0,
+            alive: Some(alive),
         };
         let shared = Arc::new(Self {
             engine: Mutex::new(engine),
             timer: Condvar::new(),
-            ended: Condvar::new(),
             inside: AtomicUsize::new(0),
-            wish: Mutex::default(),
+            until: Mutex::default(),
+            ended: Mutex::new(ended),
         });
-        shared.spawn(&mut shared.lock(), "sansip-timer", Self::keep_time)?;
-        shared.run(|_, _| ());
+        shared.spawn(&lock(&shared.engine), "sansip-timer", Self::keep_time)?;
+        shared.enter(|_| ());
         Ok(shared)
     }
 
-    /// Runs `f` on the machine and does what the machine wants; `None` if the node has ended.
+    /// Runs `f` on the machine and does what the machine wants; `None` if the node has ended, or ends by a panic.
     pub(crate) fn run<R>(self: &Arc<Self>, f: impl FnOnce(&mut M, Instant) -> R) -> Option<R> {
-        self.enter(|engine, now| engine.machine.as_mut().map(|machine| f(machine, now))).flatten()
+        self.enter(|engine| engine.machine.as_mut().map(|machine| f(machine, now()))).flatten()
     }
 
-    /// Runs `f` on the engine and does what the machine wants; `None` if the node has ended.
-    pub(crate) fn enter<R>(self: &Arc<Self>, f: impl FnOnce(&mut Engine<M>, Instant) -> R) -> Option<R> {
-        let mut engine = self.lock();
-        if engine.is_closing() {
+    /// Runs `f` on the engine and does what the machine wants; `None` if the node has ended, or ends by a panic.
+    pub(crate) fn enter<R>(self: &Arc<Self>, f: impl FnOnce(&mut Engine<M>) -> R) -> Option<R> {
+        let mut engine = lock(&self.engine);
+        if engine.over {
             return None;
         }
         self.inside.store(this_thread(), Ordering::Relaxed);
         let result = catch_unwind(AssertUnwindSafe(|| {
             let now = now();
-            if let Some(wall) = engine.wall.news(now) {
-                engine.feed(Input::Wall(wall));
+            if engine.wall <= now {
+                engine.wall = now + WALL;
+                engine.feed(Input::Wall(wall()));
             }
-            let result = f(&mut engine, now);
+            let result = f(&mut engine);
             self.drain(&mut engine);
             result
         }));
         self.inside.store(0, Ordering::Relaxed);
-        let result = result.unwrap_or_else(|panic| {
-            // The machine is broken.
-            engine.end();
-            self.timer.notify_one();
-            resume_unwind(panic)
-        });
-        let next = [engine.due(), engine.tcp.lingers_until()].into_iter().flatten().min();
-        let sooner = next.is_some_and(|next| engine.armed.is_none_or(|armed| next < armed));
-        if sooner || engine.is_stopped() {
+        // A machine that panicked is broken.
+        engine.over = result.is_err();
+        let sooner = |due| engine.armed.is_none_or(|armed| due < armed);
+        if engine.is_over() || engine.due().is_some_and(sooner) {
             self.timer.notify_one();
         }
-        Some(result)
+        result.ok()
     }
 
-    /// Takes the lock without entering the machine.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Engine<M>> {
-        // A machine that panicked has been put to its end in `enter`.
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Runs `work` on a thread of its own, which counts until it ends.
+    /// Runs `work` on a thread of its own.
     pub(crate) fn spawn(
         self: &Arc<Self>,
-        engine: &mut Engine<M>,
+        engine: &Engine<M>,
         name: &str,
         work: impl FnOnce(&Arc<Self>) + Send + 'static,
     ) -> io::Result<()> {
-        let shared = Arc::clone(self);
+        let (alive, shared) = (engine.alive.clone(), Arc::clone(self));
         let run = move || {
-            let leaving = Leaving(shared);
-            work(&leaving.0);
+            let _alive = alive;
+            work(&shared);
         };
         thread::Builder::new().name(name.into()).stack_size(STACK).spawn(run)?;
-        engine.threads += 1;
         Ok(())
     }
 
@@ -147,76 +130,47 @@ impl<M: Machine + Send + 'static> Shared<M> {
 
     /// Has the node end when `grace` has passed.
     pub(crate) fn stop(&self, grace: Duration) {
-        *self.wish.lock().unwrap_or_else(PoisonError::into_inner) = Some(now() + grace);
+        *lock(&self.until) = Some(now() + grace);
         if !self.is_inside() {
             // The timer's thread either sees the wish when it next takes the lock, or waits already.
-            drop(self.lock());
+            drop(lock(&self.engine));
         }
         self.timer.notify_one();
     }
 
     /// Waits until all threads have ended.
     pub(crate) fn await_end(&self) {
-        let mut engine = self.lock();
-        while engine.threads > 0 {
-            engine = self.ended.wait(engine).unwrap_or_else(PoisonError::into_inner);
-        }
+        let Err(_ended) = lock(&self.ended).recv();
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        matches!(self.lock().phase, Phase::Ended)
-    }
-
-    /// Wakes the timer's thread to look whether anything is left to wait for.
-    pub(crate) fn look_again(&self) {
-        self.timer.notify_one();
+        lock(&self.engine).over
     }
 
     fn keep_time(self: &Arc<Self>) {
         loop {
-            let due = self.lock().due();
+            let due = lock(&self.engine).due();
             if due.is_some_and(|due| due <= now()) {
-                self.run(|machine, now| machine.handle_input(now, Input::Timeout));
+                self.enter(|engine| engine.feed(Input::Timeout));
             }
-            let mut engine = self.lock();
-            let Some(next) = self.settle(&mut engine) else {
-                let machine = engine.machine.take();
+            let mut engine = lock(&self.engine);
+            let (until, now) = (*lock(&self.until), now());
+            if engine.is_over() || until.is_some_and(|until| until <= now) {
+                let machine = engine.end();
                 // The machine may use the node's handles when it is dropped.
                 drop(engine);
                 return drop(machine);
-            };
-            engine.armed = next;
-            match next.map(|next| next.since(now())) {
-                Some(Duration::ZERO) => {}
-                Some(left) => drop(self.timer.wait_timeout(engine, left)),
+            }
+            engine.armed = [engine.due(), until].into_iter().flatten().min();
+            match engine.armed {
+                Some(next) => drop(self.timer.wait_timeout(engine, next.since(now))),
                 None => drop(self.timer.wait(engine)),
             }
         }
     }
 
-    /// Moves on with stopping, and returns when to look again; `None` when the node has ended.
-    fn settle(&self, engine: &mut Engine<M>) -> Option<Option<Instant>> {
-        let now = now();
-        if let Phase::Running { until } = &mut engine.phase {
-            *until = self.wish.lock().unwrap_or_else(PoisonError::into_inner).or(*until);
-            if until.is_some_and(|until| until <= now) || engine.is_stopped() {
-                engine.close(now);
-            }
-        }
-        let lingering = engine.tcp.expire(now);
-        let (machine, phase) = match engine.phase {
-            Phase::Running { until } => (engine.due(), until),
-            Phase::Closing { deadline } if deadline > now && !engine.tcp.is_empty() => (None, Some(deadline)),
-            Phase::Closing { .. } | Phase::Ended => {
-                engine.end();
-                return None;
-            }
-        };
-        Some([machine, phase, lingering].into_iter().flatten().min())
-    }
-
     /// Does all that the machine wants, until it wants nothing more.
-    fn drain(self: &Arc<Self>, engine: &mut Engine<M>) {
+    pub(crate) fn drain(self: &Arc<Self>, engine: &mut Engine<M>) {
         while let Some(output) = engine.machine.as_mut().and_then(Machine::poll_output) {
             self.perform(engine, output);
         }
@@ -231,10 +185,10 @@ impl<M: Machine + Send + 'static> Shared<M> {
                 }
             }
             Output::Send { conn, data } => self.send(engine, conn, data),
-            Output::Close { conn, how } => engine.tcp.close(conn, how),
+            Output::Close { conn, how } => engine.close(conn, how),
             Output::Connect { conn, proto, remote, .. } => {
                 if let Err(error) = self.connect(engine, conn, proto, remote) {
-                    engine.feed(Input::Closed { conn, error: Some(error) });
+                    engine.closed(conn, Some(IoKind::from(&error)));
                 }
             }
             Output::Bind { socket, proto, addr } => {
@@ -250,11 +204,7 @@ impl<M: Machine + Send + 'static> Shared<M> {
                 engine.udp.extract_if(.., |udp| udp.id == socket).for_each(Udp::close);
                 engine.tcp.unlisten(socket);
             }
-            Output::Resolve { query, name, kind } => {
-                if let Err(error) = self.look_up(engine, query, name, kind) {
-                    engine.feed(Input::Resolved { query, result: Err(error) });
-                }
-            }
+            Output::Resolve { query, name, kind } => self.look_up(engine, (query, name, kind)),
             _ => {}
         }
     }
@@ -268,42 +218,26 @@ impl<M: Machine> Engine<M> {
     }
 
     fn due(&self) -> Option<Instant> {
-        self.machine.as_ref().and_then(Machine::poll_timeout)
+        self.machine.as_ref().filter(|_| !self.over).and_then(Machine::poll_timeout)
     }
 
-    fn is_stopped(&self) -> bool {
-        self.machine.as_ref().is_none_or(Machine::is_stopped)
+    fn is_over(&self) -> bool {
+        self.over || self.machine.as_ref().is_none_or(Machine::is_stopped)
+    }
+
+    /// Closes all sockets, which ends all threads.
+    fn end(&mut self) -> Option<M> {
+        self.over = true;
+        self.alive = None;
+        self.udp.drain(..).for_each(Udp::close);
+        self.tcp.end();
+        self.machine.take()
     }
 }
 
-impl<M> Engine<M> {
-    /// Tells whether the machine is done and connections only flush.
-    pub(crate) fn is_closing(&self) -> bool {
-        !matches!(self.phase, Phase::Running { .. })
-    }
-
-    fn close(&mut self, now: Instant) {
-        self.phase = Phase::Closing { deadline: now + LINGER };
-        self.udp.drain(..).for_each(Udp::close);
-        self.tcp.close_all();
-    }
-
-    fn end(&mut self) {
-        self.phase = Phase::Ended;
-        self.udp.drain(..).for_each(Udp::close);
-        self.tcp.abandon();
-    }
-}
-
-/// Held by every thread: counts it off when it ends.
-struct Leaving<M: Machine + Send + 'static>(Arc<Shared<M>>);
-
-impl<M: Machine + Send + 'static> Drop for Leaving<M> {
-    fn drop(&mut self) {
-        // It was counted under the lock.
-        self.0.lock().threads -= 1;
-        self.0.ended.notify_all();
-    }
+/// Takes a lock. What it protects is whole even after a panic, which ends the node in `enter`.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns a number that no other running thread has, and never zero.
@@ -311,6 +245,9 @@ fn this_thread() -> usize {
     thread_local!(static PLACE: u8 = const { 0 });
     PLACE.with(|place| std::ptr::from_ref(place) as usize)
 }
+
+/// How often the wall clock is told.
+const WALL: Duration = Duration::from_secs(60);
 
 /// Threads only move bytes and run the machine, whose own depth is bounded.
 const STACK: usize = 256 * 1024;

@@ -63,5 +63,6 @@ mod tcp;
 mod udp;
 
 pub use clock::{now, seed};
-pub use handle::{Received, RequestError, Sent};
-pub use node::{NodeError, NodeHandle, WeakNodeHandle, spawn};
+pub use handle::Sent;
+pub use node::{NodeHandle, WeakNodeHandle, spawn};
+pub use sansip::{NodeError, Received, RequestError};

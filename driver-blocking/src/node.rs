@@ -5,8 +5,7 @@ use std::{
     time::Duration,
 };
 
-use sansip::{Instant, Machine};
-use thiserror::Error;
+use sansip::{Instant, Machine, NodeError};
 
 use crate::engine::Shared;
 
@@ -42,8 +41,7 @@ impl<M: Machine + Send + 'static> NodeHandle<M> {
     /// Ends the node when `grace` has passed, or before if its machine stops by itself; returns when all its threads
     /// but running name look-ups have ended.
     ///
-    /// What was sent on connections before is still flushed, for five seconds at most. From inside the machine it
-    /// returns at once.
+    /// Connections that the machine has not brought to their end are dropped. From inside the machine it returns at once.
     pub fn stop(&self, grace: Duration) {
         self.owner.shared.stop(grace);
         if !self.owner.shared.is_inside() {
@@ -96,21 +94,6 @@ impl<M: Machine + Send + 'static> fmt::Debug for WeakNodeHandle<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("WeakNodeHandle")
     }
-}
-
-/// Why a node did not do what it was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// The node has ended.
-    #[error("the node has ended")]
-    Gone,
-    /// The closure panicked.
-    #[error("the closure panicked")]
-    Panicked,
-    /// The caller is inside of the machine, which would wait for itself.
-    #[error("called from inside of the machine")]
-    Inside,
 }
 
 /// What all handles share, so that the last one ends the node.

@@ -8,13 +8,10 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
-use sansip::{CloseHow, ConnId, Input, Instant, IoKind, Machine, PeerInfo, Proto, SocketId};
-use socket2::{Domain, Protocol, Socket, Type};
+use sansip::{CloseHow, ConnId, Input, IoKind, Machine, PeerInfo, Proto, SocketId};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::{
-    clock::now,
-    engine::{Engine, Shared},
-};
+use crate::engine::{Engine, Shared};
 
 /// All listeners and connections of a node.
 #[derive(Default)]
@@ -22,30 +19,17 @@ pub(crate) struct Tcp {
     listeners: Vec<(SocketId, Arc<Socket>)>,
     conns: HashMap<ConnId, Conn>,
     accepted: u64,
-    lingering: VecDeque<(Instant, ConnId)>,
 }
 
 struct Conn {
     socket: Arc<Socket>,
-    stage: Stage,
     unsent: VecDeque<Bytes>,
-    writer: bool,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Stage {
-    Opening,
-    Live,
-    /// The machine is done with it: what is unsent goes out, then its end is told and the peer's awaited.
-    Closing,
-    /// The same, and the peer's end has come.
-    Draining,
-}
-
-impl Stage {
-    fn is_over(self) -> bool {
-        matches!(self, Self::Closing | Self::Draining)
-    }
+    /// A thread connects it or writes, and sees to what is unsent.
+    busy: bool,
+    /// Our end is told when nothing is unsent.
+    flushes: bool,
+    /// The peer's end has come.
+    ended: bool,
 }
 
 impl<M: Machine + Send + 'static> Shared<M> {
@@ -55,32 +39,29 @@ impl<M: Machine + Send + 'static> Shared<M> {
         id: SocketId,
         addr: SocketAddr,
     ) -> io::Result<SocketAddr> {
-        let listener = Arc::new(listener(addr)?);
-        let local = ip(&listener.local_addr()?)?;
-        let socket = Arc::clone(&listener);
-        self.spawn(engine, "sansip-accept", move |shared| shared.accept(id, &socket))?;
-        engine.tcp.listeners.push((id, listener));
+        let socket = Arc::new(listener(addr)?);
+        let (local, waiting) = (ip(&socket.local_addr()?)?, Arc::clone(&socket));
+        self.spawn(engine, "sansip-accept", move |shared| shared.accept(id, &waiting))?;
+        engine.tcp.listeners.push((id, socket));
         Ok(local)
     }
 
     pub(crate) fn connect(
         self: &Arc<Self>,
         engine: &mut Engine<M>,
-        conn: ConnId,
+        id: ConnId,
         proto: Proto,
         remote: SocketAddr,
-    ) -> Result<(), IoKind> {
+    ) -> io::Result<()> {
         if proto != Proto::Tcp {
-            return Err(IoKind::Unsupported);
+            return Err(io::ErrorKind::Unsupported.into());
         }
-        let socket = Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP));
-        let socket = Arc::new(socket.map_err(|error| IoKind::from(&error))?);
-        engine.tcp.insert(conn, Arc::clone(&socket), Stage::Opening);
-        self.serve(engine, conn, move |shared| {
+        let socket = Arc::new(Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP))?);
+        engine.tcp.insert(id, &socket, true);
+        self.spawn(engine, "sansip-tcp", move |shared| {
             let opened = socket.connect(&remote.into()).and_then(|()| ip(&socket.local_addr()?));
-            let opened = opened.map_err(|error| IoKind::from(&error));
-            if shared.enter(|engine, _| engine.opened(conn, opened)) == Some(true) {
-                shared.read(conn, &socket);
+            if shared.enter(|engine| shared.opened(engine, id, opened)) == Some(true) {
+                shared.read(id, &socket);
             }
         })
     }
@@ -88,200 +69,178 @@ impl<M: Machine + Send + 'static> Shared<M> {
     /// Writes as much as the kernel takes at once, and leaves the rest to a thread.
     pub(crate) fn send(self: &Arc<Self>, engine: &mut Engine<M>, id: ConnId, data: Bytes) {
         let Some(conn) = engine.tcp.conns.get_mut(&id).filter(|_| !data.is_empty()) else { return };
-        let idle = conn.unsent.is_empty();
+        let written = if conn.busy { Ok(0) } else { send_some(&conn.socket, &data) };
         conn.unsent.push_back(data);
-        if !idle || conn.stage != Stage::Live {
-            return;
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                return engine.closed(id, Some(IoKind::from(&error)));
+            }
+            Err(_) | Ok(0) => {}
+            Ok(bytes) => {
+                conn.advance(bytes);
+                engine.feed(Input::Drained { conn: id, bytes });
+            }
         }
-        match conn.write_at_once() {
-            Ok(0) => {}
-            Ok(bytes) => engine.feed(Input::Drained { conn: id, bytes }),
-            Err(error) => return engine.closed(id, Some(error)),
-        }
-        self.write_later(engine, id);
+        self.write_rest(engine, id);
     }
 
-    /// Starts a thread that writes what is unsent, unless there is nothing or there is one.
-    fn write_later(self: &Arc<Self>, engine: &mut Engine<M>, id: ConnId) {
-        let Some(conn) = engine.tcp.conns.get_mut(&id) else { return };
-        if conn.unsent.is_empty() || conn.writer {
-            return;
-        }
-        conn.writer = true;
+    /// Starts a thread that writes what is unsent, if there is anything and no such thread.
+    fn write_rest(self: &Arc<Self>, engine: &mut Engine<M>, id: ConnId) {
+        let Some(conn) = engine.tcp.conns.get_mut(&id).filter(|conn| !conn.busy) else { return };
+        let Some(first) = conn.unsent.front().cloned() else { return };
+        conn.busy = true;
         let socket = Arc::clone(&conn.socket);
-        if self.spawn(engine, "sansip-write", move |shared| shared.write(id, &socket)).is_err() {
+        let writer = self.spawn(engine, "sansip-write", move |shared| {
+            let mut next = Some(first);
+            while let Some(data) = next {
+                let written = socket.send(&data);
+                next = shared.enter(|engine| engine.written(id, written)).flatten();
+            }
+        });
+        if writer.is_err() {
             engine.closed(id, Some(IoKind::Exhausted));
         }
     }
 
-    fn write(self: &Arc<Self>, id: ConnId, socket: &Socket) {
-        loop {
-            // The lock is let go of before the write, which may take long.
-            let Some(data) = self.lock().tcp.next_piece(id) else { return };
-            let written = socket.send(&data).map_err(|error| IoKind::from(&error));
-            self.enter_or_close(id, |engine| engine.written(id, written));
+    /// Takes the outcome of connecting, and returns whether to go on.
+    fn opened(self: &Arc<Self>, engine: &mut Engine<M>, id: ConnId, opened: io::Result<SocketAddr>) -> bool {
+        let Some(conn) = engine.tcp.conns.get_mut(&id) else { return false };
+        match opened {
+            Ok(local) => {
+                conn.busy = false;
+                no_delay(&conn.socket);
+                engine.feed(Input::Connected { conn: id, local, peer: PeerInfo::default() });
+                self.write_rest(engine, id);
+                engine.finish(id);
+            }
+            Err(ref error) => engine.closed(id, Some(IoKind::from(error))),
         }
+        opened.is_ok()
     }
 
-    fn read(self: &Arc<Self>, id: ConnId, socket: &Socket) {
+    fn read(self: &Arc<Self>, id: ConnId, mut socket: &Socket) {
         let mut buffer = vec![0; BUFFER];
-        let mut from = socket;
         loop {
-            let end = match from.read(&mut buffer) {
-                Ok(0) => None,
-                Ok(len) => {
-                    let data = &buffer[..len];
-                    if !self.enter_or_close(id, |engine| engine.received(id, data)) {
-                        return;
-                    }
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Some(IoKind::from(&error)),
-            };
-            self.enter_or_close(id, |engine| {
-                engine.closed(id, end);
-                false
-            });
-            return;
-        }
-    }
-
-    /// Runs `f` on the engine, or merely on the connection when the machine is done; returns whether it lives on.
-    fn enter_or_close(self: &Arc<Self>, id: ConnId, f: impl FnOnce(&mut Engine<M>) -> bool) -> bool {
-        let mut f = Some(f);
-        let mut run = |engine: &mut Engine<M>| f.take().is_some_and(|f| f(engine));
-        match self.enter(|engine, _| run(engine)) {
-            Some(lives) => lives,
-            None => {
-                let mut engine = self.lock();
-                let lives = run(&mut engine);
-                self.look_again();
-                lives && engine.tcp.conns.contains_key(&id)
+            let read = socket.read(&mut buffer).map(|len| &buffer[..len]);
+            if self.enter(|engine| engine.received(id, read)) != Some(true) {
+                return;
             }
         }
     }
 
     fn accept(self: &Arc<Self>, id: SocketId, listener: &Socket) {
-        let mut rest = REST;
         loop {
             let accepted = listener.accept().and_then(|(socket, remote)| {
-                let local = ip(&socket.local_addr()?)?;
-                Ok((Arc::new(socket), local, ip(&remote)?))
+                let (local, remote) = (ip(&socket.local_addr()?)?, ip(&remote)?);
+                Ok((Arc::new(socket), local, remote))
             });
-            if !self.lock().tcp.listeners.iter().any(|(listening, _)| *listening == id) {
+            let failed = accepted.is_err();
+            let listens = self.enter(|engine| {
+                let listens = engine.tcp.listeners.iter().any(|(listening, _)| *listening == id);
+                if let (true, Ok((stream, local, remote))) = (listens, accepted) {
+                    self.admit(engine, id, stream, local, remote);
+                }
+                listens
+            });
+            if listens != Some(true) {
                 return;
             }
-            match accepted {
-                Ok((socket, local, remote)) => {
-                    rest = REST;
-                    // Best effort: it only makes small messages faster.
-                    let _ = socket.set_tcp_nodelay(true);
-                    self.admit(id, socket, local, remote);
-                }
+            if failed {
                 // The system is short of something, most likely of files: trying again at once would only burn time.
-                Err(_) => {
-                    thread::sleep(rest);
-                    rest = (rest * 2).min(REST_MAX);
-                }
+                thread::sleep(REST);
             }
         }
     }
 
-    fn admit(self: &Arc<Self>, socket: SocketId, stream: Arc<Socket>, local: SocketAddr, remote: SocketAddr) {
-        let new = self.enter(|engine, _| {
-            let conn = ConnId(2 * engine.tcp.accepted + 1);
-            engine.tcp.accepted += 1;
-            engine.tcp.insert(conn, Arc::clone(&stream), Stage::Live);
-            engine.feed(Input::Accepted { socket, conn, local, remote, peer: PeerInfo::default() });
-            conn
-        });
-        // The machine has had its say by now, and may have closed it.
-        if let Some(conn) = new {
-            self.enter(|engine, _| {
-                let lives = engine.tcp.conns.contains_key(&conn);
-                if lives
-                    && let Err(error) = self.serve(engine, conn, move |shared| shared.read(conn, &stream))
-                {
-                    engine.feed(Input::Closed { conn, error: Some(error) });
-                }
-            });
-        }
-    }
-
-    /// Starts the thread of a connection, or forgets the connection.
-    fn serve(
+    fn admit(
         self: &Arc<Self>,
         engine: &mut Engine<M>,
-        conn: ConnId,
-        work: impl FnOnce(&Arc<Self>) + Send + 'static,
-    ) -> Result<(), IoKind> {
-        self.spawn(engine, "sansip-tcp", work).map_err(|_| {
-            engine.tcp.conns.remove(&conn);
-            IoKind::Exhausted
-        })
+        socket: SocketId,
+        stream: Arc<Socket>,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) {
+        no_delay(&stream);
+        let conn = ConnId(2 * engine.tcp.accepted + 1);
+        engine.tcp.accepted += 1;
+        engine.tcp.insert(conn, &stream, false);
+        engine.feed(Input::Accepted { socket, conn, local, remote, peer: PeerInfo::default() });
+        // A connection that the machine does not want gets no thread.
+        self.drain(engine);
+        if engine.tcp.conns.contains_key(&conn)
+            && self.spawn(engine, "sansip-tcp", move |shared| shared.read(conn, &stream)).is_err()
+        {
+            engine.closed(conn, Some(IoKind::Exhausted));
+        }
     }
 }
 
 impl<M: Machine> Engine<M> {
-    /// Takes the outcome of connecting, and returns whether to go on.
-    fn opened(&mut self, id: ConnId, opened: Result<SocketAddr, IoKind>) -> bool {
-        let Some(conn) = self.tcp.conns.get_mut(&id) else { return false };
-        match opened {
-            Ok(local) => {
-                conn.stage = Stage::Live;
-                let _ = conn.socket.set_tcp_nodelay(true);
-                self.feed(Input::Connected { conn: id, local, peer: PeerInfo::default() });
-                true
+    pub(crate) fn close(&mut self, id: ConnId, how: CloseHow) {
+        match how {
+            CloseHow::Flush => {
+                self.tcp.conns.get_mut(&id).into_iter().for_each(|conn| conn.flushes = true);
+                self.finish(id);
             }
-            Err(error) => {
-                self.closed(id, Some(error));
-                false
+            CloseHow::Reset => {
+                if let Some(conn) = self.tcp.conns.remove(&id) {
+                    // Best effort: without it the peer sees an orderly end.
+                    let _ = conn.socket.set_linger(Some(Duration::ZERO));
+                    conn.abandon();
+                }
             }
         }
     }
 
-    fn received(&mut self, id: ConnId, data: &[u8]) -> bool {
-        let Some(conn) = self.tcp.conns.get(&id) else { return false };
-        // Closing with bytes unread would reset the connection under what was flushed, so they are read and dropped.
-        if conn.stage == Stage::Live && !self.is_closing() {
-            self.feed(Input::Received { conn: id, data });
-        }
-        true
+    /// Forgets a connection that has ended.
+    pub(crate) fn closed(&mut self, id: ConnId, error: Option<IoKind>) {
+        self.tcp.conns.remove(&id).into_iter().for_each(Conn::abandon);
+        self.feed(Input::Closed { conn: id, error });
     }
 
-    fn written(&mut self, id: ConnId, written: Result<usize, IoKind>) -> bool {
-        let closing = self.is_closing();
+    /// Takes what was read, and returns whether to go on.
+    fn received(&mut self, id: ConnId, read: io::Result<&[u8]>) -> bool {
         let Some(conn) = self.tcp.conns.get_mut(&id) else { return false };
+        match read {
+            Ok([]) => {
+                (conn.ended, conn.flushes) = (true, true);
+                self.finish(id);
+                return false;
+            }
+            Ok(data) => self.feed(Input::Received { conn: id, data }),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => self.closed(id, Some(IoKind::from(&error))),
+        }
+        self.tcp.conns.contains_key(&id)
+    }
+
+    /// Takes the outcome of a write, and returns what to write next.
+    fn written(&mut self, id: ConnId, written: io::Result<usize>) -> Option<Bytes> {
+        let conn = self.tcp.conns.get_mut(&id)?;
         match written {
             Ok(bytes) => {
                 conn.advance(bytes);
-                conn.finish();
-                if conn.stage == Stage::Draining && conn.unsent.is_empty() {
-                    self.tcp.conns.remove(&id);
-                } else if !conn.stage.is_over() && !closing {
-                    self.feed(Input::Drained { conn: id, bytes });
-                }
-                true
+                let next = conn.unsent.front().cloned();
+                conn.busy = next.is_some();
+                self.feed(Input::Drained { conn: id, bytes });
+                self.finish(id);
+                next
             }
             Err(error) => {
-                self.closed(id, Some(error));
-                false
+                self.closed(id, Some(IoKind::from(&error)));
+                None
             }
         }
     }
 
-    /// Forgets a connection that has ended; what the machine wrote before it knew still goes out.
-    fn closed(&mut self, id: ConnId, error: Option<IoKind>) {
-        let Some(conn) = self.tcp.conns.get_mut(&id) else { return };
-        let told = conn.stage.is_over();
-        if error.is_none() && !conn.unsent.is_empty() {
-            self.tcp.linger(id, Stage::Draining);
-        } else if let Some(conn) = self.tcp.conns.remove(&id) {
-            conn.abandon();
-        }
-        if !told && !self.is_closing() {
-            self.feed(Input::Closed { conn: id, error });
+    /// Tells our end if it is wanted and nothing is unsent; when the peer's has come too, the connection is over.
+    fn finish(&mut self, id: ConnId) {
+        if let Some(conn) = self.tcp.conns.get(&id).filter(|conn| conn.flushes && !conn.busy) {
+            // The peer may be gone.
+            let _ = conn.socket.shutdown(Shutdown::Write);
+            if conn.ended {
+                self.closed(id, None);
+            }
         }
     }
 }
@@ -294,116 +253,24 @@ impl Tcp {
         }
     }
 
-    pub(crate) fn close(&mut self, id: ConnId, how: CloseHow) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if conn.stage == Stage::Live && how == CloseHow::Flush {
-            self.linger(id, Stage::Closing);
-        } else if let Some(conn) = self.conns.remove(&id) {
-            // Best effort: without it the peer sees an orderly end.
-            let _ = conn.socket.set_linger(Some(Duration::ZERO));
-            conn.abandon();
-        }
-    }
-
-    /// Stops listening, and flushes and closes every connection.
-    pub(crate) fn close_all(&mut self) {
+    /// Ends all at once.
+    pub(crate) fn end(&mut self) {
         while let Some((id, _)) = self.listeners.first() {
             self.unlisten(*id);
         }
-        let ids: Vec<_> = self.conns.iter().filter(|(_, c)| !c.stage.is_over()).map(|(id, _)| *id).collect();
-        for id in ids {
-            self.close(id, CloseHow::Flush);
-        }
-    }
-
-    /// Ends all at once.
-    pub(crate) fn abandon(&mut self) {
-        self.close_all();
         self.conns.drain().for_each(|(_, conn)| conn.abandon());
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.conns.is_empty()
-    }
-
-    /// Ends what lingers too long, and returns when to call again.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<Instant> {
-        while let Some((deadline, id)) = self.lingering.front() {
-            if *deadline > now {
-                break;
-            }
-            self.conns.remove(id).into_iter().for_each(Conn::abandon);
-            self.lingering.pop_front();
-        }
-        self.lingers_until()
-    }
-
-    pub(crate) fn lingers_until(&self) -> Option<Instant> {
-        self.lingering.front().map(|(deadline, _)| *deadline)
-    }
-
-    fn linger(&mut self, id: ConnId, stage: Stage) {
-        if self.lingering.len() >= LINGERING
-            && let Some((_, oldest)) = self.lingering.pop_front()
-        {
-            self.conns.remove(&oldest).into_iter().for_each(Conn::abandon);
-        }
-        if let Some(conn) = self.conns.get_mut(&id) {
-            if !conn.stage.is_over() {
-                self.lingering.push_back((now() + LINGER, id));
-            }
-            conn.stage = stage;
-            conn.finish();
-        }
-    }
-
-    fn insert(&mut self, id: ConnId, socket: Arc<Socket>, stage: Stage) {
-        self.conns.insert(id, Conn { socket, stage, unsent: VecDeque::new(), writer: false });
-    }
-
-    fn next_piece(&mut self, id: ConnId) -> Option<Bytes> {
-        let conn = self.conns.get_mut(&id)?;
-        conn.writer = !conn.unsent.is_empty();
-        conn.unsent.front().cloned()
+    fn insert(&mut self, id: ConnId, socket: &Arc<Socket>, busy: bool) {
+        let (socket, unsent) = (Arc::clone(socket), VecDeque::new());
+        self.conns.insert(id, Conn { socket, unsent, busy, flushes: false, ended: false });
     }
 }
 
 impl Conn {
-    /// Tells the peer our end if the machine is done and nothing is unsent.
-    fn finish(&self) {
-        if self.stage.is_over() && self.unsent.is_empty() {
-            // If the peer was faster, there is nothing to tell.
-            let _ = self.socket.shutdown(Shutdown::Write);
-        }
-    }
-
     /// Wakes the threads of a connection that nobody knows any more; the last of them closes it.
     fn abandon(self) {
-        let how = if self.writer || self.stage != Stage::Live { Shutdown::Both } else { Shutdown::Read };
-        let _ = self.socket.shutdown(how);
-    }
-
-    fn write_at_once(&mut self) -> Result<usize, IoKind> {
-        let Some(data) = self.unsent.front() else { return Ok(0) };
-        match self.send_some(data) {
-            Ok(bytes) => {
-                self.advance(bytes);
-                Ok(bytes)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            Err(error) => Err(IoKind::from(&error)),
-        }
-    }
-
-    /// The flags are `MSG_DONTWAIT | MSG_NOSIGNAL`.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn send_some(&self, data: &[u8]) -> io::Result<usize> {
-        self.socket.send_with_flags(data, 0x40 | 0x4000)
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn send_some(&self, _: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::WouldBlock.into())
+        let _ = self.socket.shutdown(if self.busy { Shutdown::Both } else { Shutdown::Read });
     }
 
     fn advance(&mut self, bytes: usize) {
@@ -414,6 +281,17 @@ impl Conn {
             }
         }
     }
+}
+
+/// Writes without waiting. The flags are `MSG_DONTWAIT | MSG_NOSIGNAL`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn send_some(socket: &Socket, data: &[u8]) -> io::Result<usize> {
+    socket.send_with_flags(data, 0x40 | 0x4000)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn send_some(_: &Socket, _: &[u8]) -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
 }
 
 fn listener(addr: SocketAddr) -> io::Result<Socket> {
@@ -429,19 +307,17 @@ fn listener(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn ip(addr: &socket2::SockAddr) -> io::Result<SocketAddr> {
+fn no_delay(socket: &Socket) {
+    // Best effort: it only makes small messages faster.
+    let _ = socket.set_tcp_nodelay(true);
+}
+
+fn ip(addr: &SockAddr) -> io::Result<SocketAddr> {
     addr.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
-/// For how long a connection is kept that the machine has closed.
-pub(crate) const LINGER: Duration = Duration::from_secs(5);
-
-/// Connections kept so at once; beyond, the oldest goes.
-const LINGERING: usize = 4096;
-
-/// The first and the longest rest of a listener that cannot accept.
-const REST: Duration = Duration::from_millis(10);
-const REST_MAX: Duration = Duration::from_millis(500);
+/// How long a listener rests that cannot accept.
+const REST: Duration = Duration::from_millis(100);
 
 const BACKLOG: i32 = 1024;
 

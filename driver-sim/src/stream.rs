@@ -93,10 +93,10 @@ struct End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EndState {
     Opening,
-    /// Its node has written, closed, and heard nothing yet.
+    /// Its node has closed it before it was open.
     OpeningToFlush,
     Open,
-    /// Its node has closed it, but not all bytes have arrived.
+    /// It ends when its bytes are taken: its node has closed it, or the other end has come.
     Flushing,
     Gone,
 }
@@ -204,28 +204,31 @@ impl Sim {
 
     /// Ends a connection as a machine wants it.
     pub(crate) fn close(&mut self, node: NodeId, conn: ConnId, how: CloseHow) {
-        let Some((id, side)) = self.nodes[node.index()].conns.remove(&conn) else {
+        let Some(&(id, side)) = self.nodes[node.index()].conns.get(&conn) else {
             return self.ignore(node, "close of a connection that has ended");
         };
         self.trace_stream(id, side, Bytes::new(), StreamEvent::Closing(how));
-        let Some(stream) = self.streams.live.get_mut(&id) else { return };
-        let written = !stream.ways[side].waiting.is_empty();
-        match (stream.ends[side].state, how) {
-            (EndState::Opening, CloseHow::Flush) if written => {
-                stream.ends[side].state = EndState::OpeningToFlush;
-                stream.ways[side].fin = Fin::Wanted;
-            }
-            (EndState::Opening, _) => self.lose_end(id, side),
-            (_, CloseHow::Flush) => {
-                stream.ends[side].state = EndState::Flushing;
-                stream.ways[side].fin = Fin::Wanted;
-                self.queue_pump(id, side);
-            }
-            (_, CloseHow::Reset) => {
-                self.send_reset(id, side);
-                self.lose_end(id, side);
-            }
+        if how == CloseHow::Flush {
+            return self.flush(id, side);
         }
+        self.nodes[node.index()].conns.remove(&conn);
+        let Some(stream) = self.streams.live.get(&id) else { return };
+        if !matches!(stream.ends[side].state, EndState::Opening | EndState::OpeningToFlush) {
+            self.send_reset(id, side);
+        }
+        self.lose_end(id, side);
+    }
+
+    /// Has an end tell the other one that no more bytes come, once they are taken.
+    fn flush(&mut self, id: u64, side: usize) {
+        let Some(stream) = self.streams.live.get_mut(&id) else { return };
+        stream.ends[side].state = match stream.ends[side].state {
+            EndState::Opening => EndState::OpeningToFlush,
+            EndState::Open => EndState::Flushing,
+            EndState::OpeningToFlush | EndState::Flushing | EndState::Gone => return,
+        };
+        stream.ways[side].fin = Fin::Wanted;
+        self.queue_pump(id, side);
     }
 
     /// Breaks all connections between two nodes; both ends are told at once.
@@ -261,8 +264,11 @@ impl Sim {
     pub(crate) fn break_streams(&mut self, node: NodeId) {
         let streams: Vec<(u64, usize)> = self.nodes[node.index()].conns.values().copied().collect();
         for (id, side) in streams {
-            self.send_reset(id, side);
-            self.lose_end(id, side);
+            if self.streams.live.get(&id).is_some_and(|stream| stream.ends[side].state != EndState::Flushing)
+            {
+                self.send_reset(id, side);
+                self.lose_end(id, side);
+            }
         }
     }
 
@@ -339,15 +345,12 @@ impl Sim {
     fn opened(&mut self, id: u64) {
         let Some(stream) = self.streams.live.get_mut(&id) else { return };
         let end = &mut stream.ends[0];
-        let tells = end.state == EndState::Opening;
-        end.state = if tells { EndState::Open } else { EndState::Flushing };
+        end.state = if end.state == EndState::Opening { EndState::Open } else { EndState::Flushing };
         stream.stage = Stage::Confirming;
         let End { node, conn, addr, .. } = *end;
-        if tells {
-            self.trace_stream(id, 0, Bytes::new(), StreamEvent::Connected);
-            let input = Input::Connected { conn, local: addr, peer: PeerInfo::default() };
-            self.nodes[node.index()].soon.push_back(input);
-        }
+        self.trace_stream(id, 0, Bytes::new(), StreamEvent::Connected);
+        let input = Input::Connected { conn, local: addr, peer: PeerInfo::default() };
+        self.nodes[node.index()].soon.push_back(input);
         self.confirm(id);
     }
 
@@ -398,7 +401,7 @@ impl Sim {
         }
         let way = &mut stream.ways[side];
         match end.state {
-            EndState::Open => {
+            EndState::Open | EndState::Flushing => {
                 let stalled = matches!(way.stall, Stall::Since { waits: false, .. });
                 if stalled {
                     way.stall = Stall::Flows;
@@ -413,11 +416,6 @@ impl Sim {
                     self.attend(writer);
                 }
             }
-            EndState::Flushing => {
-                way.held -= held.min(way.held);
-                self.pump(id, side);
-                self.attend(writer);
-            }
             EndState::Opening | EndState::OpeningToFlush | EndState::Gone => self.send_reset(id, 1 - side),
         }
     }
@@ -429,20 +427,22 @@ impl Sim {
             stream.ways[side].fin = Fin::Wanted;
             return self.stall(id, side);
         }
-        stream.ways[side].fin = Fin::Arrived;
-        let all_read = stream.ways[side].unread.is_empty();
-        self.lose_end_keeping_unread(id, side);
-        if end.state == EndState::Open && all_read {
-            self.end_and_attend(id, 1 - side, None);
+        if end.state == EndState::Gone {
+            return self.send_reset(id, 1 - side);
         }
+        stream.ways[side].fin = Fin::Arrived;
+        self.end_if_over(id, 1 - side);
+        self.attend(end.node);
     }
 
     fn reset(&mut self, id: u64, side: usize) {
         let Some(end) = self.streams.live.get(&id).map(|stream| stream.ends[side]) else { return };
         match end.state {
-            EndState::Open => self.end_and_attend(id, side, Some(IoKind::Reset)),
-            EndState::Opening => self.end_and_attend(id, side, Some(IoKind::Refused)),
-            EndState::OpeningToFlush | EndState::Flushing | EndState::Gone => self.lose_end(id, side),
+            EndState::Open | EndState::Flushing => self.end_and_attend(id, side, Some(IoKind::Reset)),
+            EndState::Opening | EndState::OpeningToFlush => {
+                self.end_and_attend(id, side, Some(IoKind::Refused))
+            }
+            EndState::Gone => self.lose_end(id, side),
         }
     }
 
@@ -453,7 +453,7 @@ impl Sim {
         let way = &mut stream.ways[side];
         way.read.queued = false;
         let reading = self.nodes[end.node.index()].reading;
-        if end.state != EndState::Open || reading == Reading::Paused {
+        if !matches!(end.state, EndState::Open | EndState::Flushing) || reading == Reading::Paused {
             return;
         }
         let Some((data, held)) = way.unread.pop_front() else { return };
@@ -462,17 +462,26 @@ impl Sim {
             let takes = data.len() as u64 * 1_000_000_000 / rate.max(1);
             way.read.not_before = self.now + Duration::from_nanos(takes);
         }
-        if !data.is_empty() {
+        let known = self.nodes[end.node.index()].conns.get(&end.conn) == Some(&(id, 1 - side));
+        if known && !data.is_empty() {
             self.trace_stream(id, side, Bytes::new(), StreamEvent::Read(data.len()));
             self.give(end.node, Input::Received { conn: end.conn, data: &data });
         }
         self.pump(id, side);
         self.attend(writer);
         self.queue_read(id, side);
-        let over =
-            |stream: &Stream| stream.ways[side].fin == Fin::Arrived && stream.ways[side].unread.is_empty();
-        if self.streams.live.get(&id).is_some_and(over) {
-            self.end_and_attend(id, 1 - side, None);
+        self.end_if_over(id, 1 - side);
+        self.attend(end.node);
+    }
+
+    /// Ends one end in order if the other's has come and been read: it flushes, and its node is told when that is done.
+    fn end_if_over(&mut self, id: u64, side: usize) {
+        let Some(stream) = self.streams.live.get(&id) else { return };
+        if stream.ways[1 - side].fin == Fin::Arrived && stream.ways[1 - side].unread.is_empty() {
+            match stream.ways[side].fin {
+                Fin::None | Fin::Wanted => self.flush(id, side),
+                Fin::Sent | Fin::Arrived => self.end(id, side, None),
+            }
         }
     }
 
@@ -533,10 +542,11 @@ impl Sim {
             }
         }
         let Some(end) = self.streams.live.get(&id).map(|stream| stream.ends[side]) else { return };
-        if drained > 0 && end.state == EndState::Open {
-            let input = Input::Drained { conn: end.conn, bytes: drained };
-            self.nodes[end.node.index()].soon.push_back(input);
+        let slot = &mut self.nodes[end.node.index()];
+        if drained > 0 && slot.conns.get(&end.conn) == Some(&(id, side)) {
+            slot.soon.push_back(Input::Drained { conn: end.conn, bytes: drained });
         }
+        self.end_if_over(id, side);
     }
 
     /// Sends one segment, the end, or a probe; returns whether there may be more to send.
@@ -643,13 +653,12 @@ impl Sim {
     /// Tells a node that its connection has ended, unless it has ended it itself.
     fn end(&mut self, id: u64, side: usize, error: Option<IoKind>) {
         let Some(end) = self.streams.live.get(&id).map(|stream| stream.ends[side]) else { return };
-        let known = end.state == EndState::Open || (end.state == EndState::Opening && side == 0);
-        if known {
-            let slot = &mut self.nodes[end.node.index()];
-            if slot.conns.remove(&end.conn).is_some() {
-                slot.soon.push_back(Input::Closed { conn: end.conn, error });
-                self.trace_stream(id, side, Bytes::new(), StreamEvent::Ended(error));
-            }
+        let slot = &mut self.nodes[end.node.index()];
+        // The number may be another connection's if the node has started again.
+        if slot.conns.get(&end.conn) == Some(&(id, side)) {
+            slot.conns.remove(&end.conn);
+            slot.soon.push_back(Input::Closed { conn: end.conn, error });
+            self.trace_stream(id, side, Bytes::new(), StreamEvent::Ended(error));
         }
         self.lose_end(id, side);
     }
@@ -658,11 +667,6 @@ impl Sim {
     fn lose_end(&mut self, id: u64, side: usize) {
         let Some(stream) = self.streams.live.get_mut(&id) else { return };
         stream.ways[1 - side].unread.clear();
-        self.lose_end_keeping_unread(id, side);
-    }
-
-    fn lose_end_keeping_unread(&mut self, id: u64, side: usize) {
-        let Some(stream) = self.streams.live.get_mut(&id) else { return };
         stream.ends[side].state = EndState::Gone;
         stream.ways[side].waiting.clear();
         stream.ways[side].unsent.clear();

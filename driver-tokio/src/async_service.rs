@@ -15,7 +15,7 @@ use sansip::{
 };
 use tokio::task::AbortHandle;
 
-use crate::{NodeError, NodeHandle, WeakNodeHandle, node};
+use crate::{NodeHandle, WeakNodeHandle, node};
 
 /// A handle of a node that runs an [`AsyncService`].
 pub type AsyncNode<A> = NodeHandle<Host<Async<A>>>;
@@ -119,7 +119,7 @@ impl<A: AsyncService> Asked<A, MethodFacts> {
         let node = self.node.upgrade().ok_or(sansip::Gone)?;
         match node.with_service(move |_, cx| cx.command(command)).await {
             Ok(outcome) => outcome.map(drop),
-            Err(NodeError::Gone | NodeError::Panicked) => Err(sansip::Gone.into()),
+            Err(_) => Err(sansip::Gone.into()),
         }
     }
 }

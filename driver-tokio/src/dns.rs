@@ -10,7 +10,7 @@ use hickory_resolver::{
     net::{DnsError as Refusal, NetError, runtime::TokioRuntimeProvider},
     proto::rr::{RData, RecordType},
 };
-use sansip::{DnsError, DnsName, QueryId, RecordKind, Records};
+use sansip::{DnsError, DnsName, Input, QueryId, RecordKind, Records};
 use tokio::task::JoinSet;
 
 /// The look-ups under way.
@@ -20,7 +20,7 @@ pub(crate) struct Dns {
     running: JoinSet<(QueryId, Answer)>,
 }
 
-pub(crate) type Answer = Result<Records, DnsError>;
+type Answer = Result<Records, DnsError>;
 
 impl Dns {
     /// Starts a look-up with the system's name servers and hosts file.
@@ -37,10 +37,12 @@ impl Dns {
     }
 
     /// Returns an answer that has come. To be polled until pending, after anything that may start a look-up.
-    pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<(QueryId, Answer)> {
+    pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Input<'static>> {
         loop {
             match self.running.poll_join_next(cx) {
-                Poll::Ready(Some(Ok(answer))) => return Poll::Ready(answer),
+                Poll::Ready(Some(Ok((query, result)))) => {
+                    return Poll::Ready(Input::Resolved { query, result });
+                }
                 // A task that panicked answers nobody; the machine gives up at its own deadline.
                 Poll::Ready(Some(Err(_))) => {}
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,

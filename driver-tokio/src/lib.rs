@@ -72,8 +72,9 @@ mod udp;
 
 pub use async_service::{Asked, Async, AsyncNode, AsyncService, spawn_async};
 pub use clock::{now, seed};
-pub use handle::{Received, RequestError, Sent};
-pub use node::{Node, NodeError, NodeHandle, WeakNodeHandle, node, spawn};
+pub use handle::Sent;
+pub use node::{Node, NodeHandle, WeakNodeHandle, node, spawn};
+pub use sansip::{NodeError, Received, RequestError};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

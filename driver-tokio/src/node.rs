@@ -5,8 +5,7 @@ use std::{
     time::Duration,
 };
 
-use sansip::{Instant, Machine};
-use thiserror::Error;
+use sansip::{Instant, Machine, NodeError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::reactor::Reactor;
@@ -37,8 +36,7 @@ pub struct Node<M> {
 impl<M: Machine> Node<M> {
     /// Runs `machine` with sockets and time of the current runtime, and returns it in the end.
     ///
-    /// It ends when the machine stops, when all handles are gone, or when one asked for [`NodeHandle::stop`]. What was
-    /// sent on connections before is still flushed, for five seconds at most.
+    /// It ends when the machine stops, when all handles are gone, or when one asked for [`NodeHandle::stop`].
     pub async fn run(self, machine: M) -> M {
         let mut reactor = Reactor::new(machine, self.mailbox);
         poll_fn(|cx| reactor.poll(cx)).await;
@@ -71,6 +69,8 @@ impl<M: Machine> NodeHandle<M> {
     }
 
     /// Ends the node when `grace` has passed, or before if its machine stops by itself, and returns when it has ended.
+    ///
+    /// Connections that the machine has not brought to their end are dropped.
     pub async fn stop(&self, grace: Duration) {
         // If the mailbox is closed, the node has ended already.
         let _ = self.sender.send(Letter::Stop { grace }).await;
@@ -124,18 +124,6 @@ impl<M> fmt::Debug for WeakNodeHandle<M> {
     }
 }
 
-/// Why a node did not do what it was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// The node has ended.
-    #[error("the node has ended")]
-    Gone,
-    /// The closure panicked.
-    #[error("the closure panicked")]
-    Panicked,
-}
-
 /// What handles put into the mailbox.
 pub(crate) enum Letter<M> {
     Run(Run<M>),
@@ -144,15 +132,6 @@ pub(crate) enum Letter<M> {
 
 /// What a letter does to the machine at the node's time.
 type Run<M> = Box<dyn FnOnce(&mut M, Instant) + Send>;
-
-impl<M> fmt::Debug for Letter<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Run(_) => "Run",
-            Self::Stop { .. } => "Stop",
-        })
-    }
-}
 
 /// Letters under way before callers wait.
 const MAILBOX: usize = 256;

@@ -1,19 +1,22 @@
 use std::{
+    io,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use sansip::{ConnId, Input, Instant, IoKind, Machine, Output, PeerInfo, Proto, SocketId};
+use sansip::{Input, Instant, IoKind, Machine, Output, Proto, SocketId};
 use tokio::{
     sync::mpsc,
     time::{Sleep, sleep},
 };
 
 use crate::{
-    clock::{Wall, moment, now},
+    clock::{moment, now, wall},
     dns::Dns,
     node::Letter,
-    tcp::{LINGER, Step, Tcp},
+    tcp::Tcp,
     udp::Udp,
 };
 
@@ -24,26 +27,18 @@ use crate::{
 pub(crate) struct Reactor<M> {
     machine: M,
     mailbox: mpsc::Receiver<Letter<M>>,
-    phase: Phase,
+    /// When the machine is to be done at the latest.
+    until: Option<Instant>,
     udp: Vec<Udp>,
     tcp: Tcp,
     dns: Dns,
-    wall: Wall,
+    /// When to look at the wall clock again.
+    wall: Instant,
     sleep: Pin<Box<Sleep>>,
     armed: Option<Instant>,
     buffer: Box<[u8]>,
-    ready: Vec<ConnId>,
     /// Something was opened or found after its turn in this round, and has no waker yet.
     again: bool,
-}
-
-enum Phase {
-    Running {
-        /// When the machine is to be done at the latest.
-        until: Option<Instant>,
-    },
-    /// The machine is left alone; what was sent still goes out.
-    Closing { deadline: Instant },
 }
 
 impl<M: Machine> Reactor<M> {
@@ -51,15 +46,14 @@ impl<M: Machine> Reactor<M> {
         Self {
             machine,
             mailbox,
-            phase: Phase::Running { until: None },
+            until: None,
             udp: Vec::new(),
             tcp: Tcp::new(),
             dns: Dns::default(),
-            wall: Wall::default(),
-            sleep: Box::pin(sleep(LINGER)),
+            wall: Instant::EPOCH,
+            sleep: Box::pin(sleep(Duration::ZERO)),
             armed: None,
             buffer: vec![0; BUFFER].into(),
-            ready: Vec::new(),
             again: false,
         }
     }
@@ -75,35 +69,29 @@ impl<M: Machine> Reactor<M> {
     /// Runs one round; ready when the node has ended.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.again = false;
-        if let Phase::Closing { deadline } = self.phase {
-            self.serve_connections(cx);
-            self.flush_datagrams(cx);
-            if self.tcp.is_empty() || now() >= deadline {
-                return Poll::Ready(());
-            }
-        } else {
-            self.tell_time();
-            self.read_mailbox(cx);
-            self.read_datagrams(cx);
-            self.accept(cx);
-            self.serve_connections(cx);
-            self.take_answers(cx);
-            self.flush_datagrams(cx);
-            self.check_stop();
+        self.tell_time();
+        self.read_mailbox(cx);
+        self.read_datagrams(cx);
+        self.accept(cx);
+        self.serve_connections(cx);
+        self.take_answers(cx);
+        self.flush_datagrams(cx);
+        let now = now();
+        if self.machine.is_stopped() || self.until.is_some_and(|until| until <= now) {
+            return Poll::Ready(());
         }
-        self.arm(cx);
+        self.arm(cx, now);
         Poll::Pending
     }
 
     fn tell_time(&mut self) {
         let now = now();
-        if let Some(wall) = self.wall.news(now) {
-            self.machine.handle_input(now, Input::Wall(wall));
-            self.drain();
+        if self.wall <= now {
+            self.wall = now + WALL;
+            self.take(Input::Wall(wall()));
         }
         if self.machine.poll_timeout().is_some_and(|due| due <= now) {
-            self.machine.handle_input(now, Input::Timeout);
-            self.drain();
+            self.take(Input::Timeout);
         }
     }
 
@@ -115,116 +103,69 @@ impl<M: Machine> Reactor<M> {
                     run(&mut self.machine, now());
                     self.drain();
                 }
-                Poll::Ready(Some(Letter::Stop { grace })) => {
-                    self.phase = Phase::Running { until: Some(now() + grace) };
-                }
-                Poll::Ready(None) => {
-                    self.phase = Phase::Running { until: Some(now()) };
-                    return;
-                }
+                Poll::Ready(Some(Letter::Stop { grace })) => self.until = Some(now() + grace),
+                Poll::Ready(None) => return self.until = Some(now()),
             }
         }
         self.again = true;
     }
 
     fn read_datagrams(&mut self, cx: &mut Context<'_>) {
-        let mut at = 0;
-        'sockets: while at < self.udp.len() {
-            for _ in 0..BURST {
+        for at in 0..self.udp.len() {
+            for left in (0..BURST).rev() {
                 // The machine may close sockets in between.
-                let Some(udp) = self.udp.get(at) else { break 'sockets };
-                match udp.poll_receive(cx, &mut self.buffer) {
-                    Poll::Pending => {
-                        at += 1;
-                        continue 'sockets;
-                    }
-                    Poll::Ready(None) => {}
-                    Poll::Ready(Some((len, remote))) => {
-                        let payload = &self.buffer[..len];
-                        let input = Input::Datagram { socket: udp.id, local: udp.local, remote, payload };
-                        self.machine.handle_input(now(), input);
-                        self.drain();
-                    }
+                let Some(udp) = self.udp.get(at) else { return };
+                let Poll::Ready(received) = udp.poll_receive(cx, &mut self.buffer) else { break };
+                if let Some(input) = received {
+                    self.machine.handle_input(now(), input);
+                    self.drain();
                 }
+                self.again |= left == 0;
             }
-            self.again = true;
-            at += 1;
         }
     }
 
     fn accept(&mut self, cx: &mut Context<'_>) {
         for _ in 0..BURST {
-            let Poll::Ready(new) = self.tcp.poll_accept(cx) else { return };
-            let (socket, conn, local, remote) = (new.socket, new.conn, new.local, new.remote);
-            self.feed(Input::Accepted { socket, conn, local, remote, peer: PeerInfo::default() });
-            self.drain();
+            let Poll::Ready(accepted) = self.tcp.poll_accept(cx) else { return };
+            self.take(accepted);
         }
         self.again = true;
     }
 
     fn serve_connections(&mut self, cx: &mut Context<'_>) {
-        let mut ready = std::mem::take(&mut self.ready);
-        self.tcp.take_ready(cx, &mut ready);
-        for conn in ready.drain(..) {
+        for _ in 0..BURST {
+            let Poll::Ready(conn) = self.tcp.poll_ready(cx) else { return };
             for left in (0..STEPS).rev() {
-                match self.tcp.step(conn, &mut self.buffer) {
-                    Step::Idle => break,
-                    Step::Connected(local) => {
-                        self.feed(Input::Connected { conn, local, peer: PeerInfo::default() });
-                    }
-                    Step::Received(len) => {
-                        let data = &self.buffer[..len];
-                        self.machine.handle_input(now(), Input::Received { conn, data });
-                    }
-                    Step::Drained(bytes) => self.feed(Input::Drained { conn, bytes }),
-                    Step::Closed(error) => self.feed(Input::Closed { conn, error }),
-                }
+                let Some(input) = self.tcp.step(conn, &mut self.buffer) else { break };
+                self.machine.handle_input(now(), input);
                 self.drain();
                 if left == 0 {
                     self.tcp.again(conn);
                 }
             }
         }
-        self.ready = ready;
+        self.again = true;
     }
 
     fn take_answers(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready((query, result)) = self.dns.poll_answer(cx) {
-            self.feed(Input::Resolved { query, result });
-            self.drain();
+        while let Poll::Ready(answer) = self.dns.poll_answer(cx) {
+            self.take(answer);
         }
     }
 
     fn flush_datagrams(&mut self, cx: &mut Context<'_>) {
         for at in 0..self.udp.len() {
-            if let Some(udp) = self.udp.get_mut(at)
-                && let Some((remote, why)) = udp.poll_flush(cx)
-            {
-                let socket = udp.id;
-                self.feed(Input::Unreachable { socket, remote, why });
-                self.drain();
+            if let Some(failed) = self.udp.get_mut(at).and_then(|udp| udp.poll_flush(cx)) {
+                self.take(failed);
                 self.again = true;
             }
         }
     }
 
-    fn check_stop(&mut self) {
-        let late = matches!(self.phase, Phase::Running { until: Some(until) } if until <= now());
-        if late || self.machine.is_stopped() {
-            self.tcp.close_all();
-            self.phase = Phase::Closing { deadline: now() + LINGER };
-            self.again = true;
-        }
-    }
-
     /// Sees to it that the next round comes in time.
-    fn arm(&mut self, cx: &mut Context<'_>) {
-        let now = now();
-        let (machine, phase) = match self.phase {
-            Phase::Running { until } => (self.machine.poll_timeout(), until),
-            Phase::Closing { deadline } => (None, Some(deadline)),
-        };
-        let next = [machine, phase, self.tcp.expire(now)].into_iter().flatten().min();
+    fn arm(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let next = [self.machine.poll_timeout(), self.until].into_iter().flatten().min();
         if self.again || next.is_some_and(|next| next <= now) {
             cx.waker().wake_by_ref();
             return;
@@ -242,71 +183,73 @@ impl<M: Machine> Reactor<M> {
         }
     }
 
-    fn feed(&mut self, input: Input<'_>) {
+    fn take(&mut self, input: Input<'_>) {
         self.machine.handle_input(now(), input);
+        self.drain();
     }
 
     /// Does all that the machine wants, until it wants nothing more.
     fn drain(&mut self) {
         loop {
-            while let Some(output) = self.machine.poll_output() {
-                self.perform(output);
-            }
-            match self.tcp.flush() {
-                Some((conn, Step::Drained(bytes))) => self.feed(Input::Drained { conn, bytes }),
-                Some((conn, Step::Closed(error))) => self.feed(Input::Closed { conn, error }),
-                Some(_) => {}
-                None => return,
+            let told = match self.machine.poll_output() {
+                Some(output) => self.perform(output),
+                None => match self.tcp.flush() {
+                    Some(told) => Some(told),
+                    None => return,
+                },
+            };
+            if let Some(input) = told {
+                self.machine.handle_input(now(), input);
             }
         }
     }
 
-    fn perform(&mut self, output: Output) {
+    /// Does what the machine wants, and returns what is to be told at once.
+    fn perform(&mut self, output: Output) -> Option<Input<'static>> {
         match output {
             Output::Transmit { socket, remote, payload, .. } => {
-                let udp = self.udp.iter_mut().find(|udp| udp.id == socket);
-                if let Some(Err(why)) = udp.map(|udp| udp.send(remote, payload)) {
-                    self.feed(Input::Unreachable { socket, remote, why });
-                }
+                let udp = self.udp.iter_mut().find(|udp| udp.id == socket)?;
+                return udp.send(remote, payload);
             }
             Output::Send { conn, data } => self.tcp.send(conn, data),
             Output::Close { conn, how } => self.tcp.close(conn, how),
             Output::Connect { conn, proto: Proto::Tcp, remote, .. } => self.tcp.connect(conn, remote),
             Output::Connect { conn, .. } => {
-                self.feed(Input::Closed { conn, error: Some(IoKind::Unsupported) });
+                return Some(Input::Closed { conn, error: Some(IoKind::Unsupported) });
             }
             Output::Bind { socket, proto, addr } => {
                 self.again = true;
-                let result = match proto {
-                    Proto::Udp => Udp::bind(socket, addr).map(|udp| {
-                        let local = udp.local;
-                        self.udp.push(udp);
-                        local
-                    }),
-                    Proto::Tcp => self.tcp.listen(socket, addr),
-                    _ => Err(std::io::ErrorKind::Unsupported.into()),
-                };
-                let result = result.map_err(|error| IoKind::from(&error));
-                self.feed(Input::Bound { socket, result });
+                let result = self.bind(socket, proto, addr).map_err(|error| IoKind::from(&error));
+                return Some(Input::Bound { socket, result });
             }
-            Output::Unbind { socket } => self.unbind(socket),
+            Output::Unbind { socket } => {
+                self.again = true;
+                self.udp.retain(|udp| udp.id != socket);
+                self.tcp.unlisten(socket);
+            }
             Output::Resolve { query, name, kind } => {
-                if let Err(error) = self.dns.start(query, name, kind) {
-                    self.feed(Input::Resolved { query, result: Err(error) });
-                }
+                let error = self.dns.start(query, name, kind).err()?;
+                return Some(Input::Resolved { query, result: Err(error) });
             }
             _ => {}
         }
+        None
     }
 
-    fn unbind(&mut self, socket: SocketId) {
-        self.again = true;
-        self.udp.retain(|udp| udp.id != socket);
-        self.tcp.unlisten(socket);
+    fn bind(&mut self, socket: SocketId, proto: Proto, addr: SocketAddr) -> io::Result<SocketAddr> {
+        match proto {
+            Proto::Udp => {
+                let (udp, local) = Udp::bind(socket, addr)?;
+                self.udp.push(udp);
+                Ok(local)
+            }
+            Proto::Tcp => self.tcp.listen(socket, addr),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 }
 
-/// Letters, datagrams of one socket, or connections accepted in one round.
+/// Letters, datagrams of one socket, connections accepted, or connections served in one round.
 const BURST: usize = 64;
 
 /// What one connection may do in one round.
@@ -314,3 +257,6 @@ const STEPS: usize = 8;
 
 /// More than any datagram: UDP cannot carry 65,508 bytes.
 const BUFFER: usize = 65_536;
+
+/// How often the wall clock is told.
+const WALL: Duration = Duration::from_secs(60);

@@ -6,20 +6,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use sansip::{SocketId, Unreachable};
+use sansip::{Input, SocketId, Unreachable};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
 /// A bound UDP socket and the datagrams for which the kernel had no room.
 pub(crate) struct Udp {
     pub(crate) id: SocketId,
-    pub(crate) local: SocketAddr,
+    local: SocketAddr,
     socket: UdpSocket,
     waiting: VecDeque<(SocketAddr, Bytes)>,
 }
 
 impl Udp {
-    pub(crate) fn bind(id: SocketId, addr: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn bind(id: SocketId, addr: SocketAddr) -> io::Result<(Self, SocketAddr)> {
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
         if addr.is_ipv6() {
             socket.set_only_v6(true)?;
@@ -30,18 +30,23 @@ impl Udp {
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
         let socket = UdpSocket::from_std(socket.into())?;
-        Ok(Self { id, local: socket.local_addr()?, socket, waiting: VecDeque::new() })
+        let local = socket.local_addr()?;
+        Ok((Self { id, local, socket, waiting: VecDeque::new() }, local))
     }
 
     /// Reads one datagram; `None` after an error that concerns one datagram only.
-    pub(crate) fn poll_receive(
+    pub(crate) fn poll_receive<'b>(
         &self,
         cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<Option<(usize, SocketAddr)>> {
+        buffer: &'b mut [u8],
+    ) -> Poll<Option<Input<'b>>> {
         loop {
             match self.socket.try_recv_from(buffer) {
-                Ok(received) => return Poll::Ready(Some(received)),
+                Ok((len, remote)) => {
+                    let payload = &buffer[..len];
+                    let input = Input::Datagram { socket: self.id, local: self.local, remote, payload };
+                    return Poll::Ready(Some(input));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.socket.poll_recv_ready(cx).is_pending() {
                         return Poll::Pending;
@@ -53,23 +58,25 @@ impl Udp {
     }
 
     /// Sends a datagram, or keeps it until the kernel has room. Beyond [`WAITING`] the oldest is lost, as UDP may.
-    pub(crate) fn send(&mut self, remote: SocketAddr, payload: Bytes) -> Result<(), Unreachable> {
+    ///
+    /// Returns what has become of one that cannot be delivered.
+    pub(crate) fn send(&mut self, remote: SocketAddr, payload: Bytes) -> Option<Input<'static>> {
         if self.waiting.is_empty() {
             match self.socket.try_send_to(&payload, remote) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return None,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(unreachable(&error)),
+                Err(error) => return Some(self.unreachable(remote, &error)),
             }
         }
         if self.waiting.len() == WAITING {
             self.waiting.pop_front();
         }
         self.waiting.push_back((remote, payload));
-        Ok(())
+        None
     }
 
-    /// Sends what waits, and returns a datagram that could not be delivered, if any.
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Option<(SocketAddr, Unreachable)> {
+    /// Sends what waits, and returns what has become of a datagram that cannot be delivered, if any.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Option<Input<'static>> {
         while let Some((remote, payload)) = self.waiting.front() {
             match self.socket.try_send_to(payload, *remote) {
                 Ok(_) => {
@@ -81,7 +88,7 @@ impl Udp {
                     }
                 }
                 Err(error) => {
-                    let failed = (*remote, unreachable(&error));
+                    let failed = self.unreachable(*remote, &error);
                     self.waiting.pop_front();
                     return Some(failed);
                 }
@@ -89,18 +96,11 @@ impl Udp {
         }
         None
     }
-}
 
-fn unreachable(error: &io::Error) -> Unreachable {
-    if error.raw_os_error() == Some(EMSGSIZE) { Unreachable::TooBig } else { Unreachable::Icmp }
+    fn unreachable(&self, remote: SocketAddr, error: &io::Error) -> Input<'static> {
+        Input::Unreachable { socket: self.id, remote, why: Unreachable::from(error) }
+    }
 }
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const EMSGSIZE: i32 = 90;
-#[cfg(windows)]
-const EMSGSIZE: i32 = 10_040;
-#[cfg(not(any(target_os = "linux", target_os = "android", windows)))]
-const EMSGSIZE: i32 = 40;
 
 /// Bytes asked of the kernel for each direction: 4 MiB hold some 4,000 requests.
 const BUFFER: usize = 4 << 20;

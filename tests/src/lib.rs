@@ -1,6 +1,7 @@
 //! What the suites share: the `sansip` program, other SIP software, loopback ports, torture messages, and skips that are seen.
 #![forbid(unsafe_code)]
 
+mod by_hand;
 mod corpus;
 mod loopback;
 mod phone;
@@ -12,6 +13,7 @@ mod sipp;
 mod skip;
 mod stranger;
 
+pub use by_hand::{ByHand, Raw, answer, closes, messages, methods, statuses};
 pub use corpus::rfc4475;
 pub use loopback::{Peer, free_port};
 pub use phone::{Conduct, Note, Phone, invite, offer, uri, uri_of};

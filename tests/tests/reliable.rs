@@ -63,10 +63,7 @@ impl Service for Caller {
     }
 }
 
-fn host<S: Service>(sim: &mut Sim, name: &str, service: S) -> Node<Host<S>>
-where
-    S: 'static,
-{
+fn host<S: Service + 'static>(sim: &mut Sim, name: &str, service: S) -> Node<Host<S>> {
     let seed: Seed = sim.seed_of(name);
     let endpoint = Endpoint::new(Config::default(), &seed, Instant::EPOCH).expect("the defaults");
     let node = sim.node(name, Host::new(endpoint, service));

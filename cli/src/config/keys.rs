@@ -104,6 +104,10 @@ section! {
         header_value: usize,
         /// Bytes of a body.
         body: usize,
+        /// Multipart bodies within one another.
+        body_depth: usize,
+        /// Parts of a multipart body.
+        body_parts: usize,
         /// Media streams of a session description.
         streams: usize,
         /// Calls at once.
@@ -124,6 +128,8 @@ section! {
         half_message: Span,
         /// How long a connection may lie idle.
         idle: Span,
+        /// How long a connection that was closed here waits for the peer's end.
+        linger: Span,
         /// How long a connection may take to open.
         connect: Span,
         /// How long a name look-up may take.
@@ -155,7 +161,7 @@ mod tests {
         assert_eq!(super::super::parse(&defaults()).expect("they are valid"), Settings::default());
     }
 
-    /// Every field of the endpoint's configuration is a key of the file, and every key has a line in the defaults.
+    /// P23: every field of the endpoint's configuration is a key of the file, and every key has a line in the defaults.
     #[test]
     fn every_field_has_a_key() {
         let config = Config::default();

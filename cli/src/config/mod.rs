@@ -205,7 +205,7 @@ mod tests {
         }
     }
 
-    /// C204: what the endpoint refuses is found in the file.
+    /// What the endpoint refuses is found in the file.
     #[test]
     fn a_value_out_of_range_is_shown_with_its_place() {
         for (text, expected) in [

@@ -21,6 +21,10 @@ pub struct Limits {
     pub body: usize,
     /// Media streams of a session description that is to be answered. More is refused.
     pub streams: usize,
+    /// Multipart bodies within one another, the outermost counted. A deeper one is not looked into.
+    pub body_depth: usize,
+    /// Parts of a multipart body. More is an error.
+    pub body_parts: usize,
     /// Calls (Call-IDs with live state) at once. A request that needs one more gets 503 with Retry-After.
     pub calls: usize,
     /// Transactions of one Call-ID at once. A request that needs one more gets 503 with Retry-After.
@@ -31,7 +35,7 @@ pub struct Limits {
     pub reliable_queue: usize,
     /// Questions waiting for the application at once. A request that would ask one more gets 503 with Retry-After.
     pub questions: usize,
-    /// Stream connections at once over all listeners. One more is reset at once.
+    /// Stream connections at once over all listeners, closing ones included. One more is reset at once.
     pub connections: usize,
     /// Bytes on their way out of one connection. More closes the connection.
     pub unsent: usize,
@@ -41,6 +45,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a connection may take to open.
     pub connect: Duration,
+    /// How long a connection that was closed here waits for its bytes to leave and for the peer's end.
+    pub linger: Duration,
     /// How long a name look-up may take.
     pub resolve: Duration,
     /// Timers fired by one input; the rest is due at once afterwards.
@@ -73,6 +79,8 @@ impl Default for Limits {
             params: 128,
             body: 1 << 20,
             streams: 64,
+            body_depth: 4,
+            body_parts: 64,
             calls: 1_000_000,
             transactions_per_call: 1024,
             dialogs_per_call: 64,
@@ -83,6 +91,7 @@ impl Default for Limits {
             half_message: Duration::from_secs(32),
             idle: Duration::from_secs(180),
             connect: Duration::from_secs(10),
+            linger: Duration::from_secs(5),
             resolve: Duration::from_secs(10),
             expiries_per_input: 1024,
             events_per_input: 65_536,

@@ -90,6 +90,13 @@ impl UnixTime {
     }
 }
 
+/// What has passed since 1970, as drivers read it off the system's clock.
+impl From<Duration> for UnixTime {
+    fn from(since_1970: Duration) -> Self {
+        Self(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

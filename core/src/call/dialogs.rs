@@ -1,7 +1,7 @@
 use crate::{
     base::Instant,
     call::{Call, CallCx, Walk, reliable::RAck},
-    decision::{DialogChange, DialogEnd, DialogError, DialogHandle, Event, Gone},
+    decision::{DialogChange, DialogEnd, DialogError, DialogHandle, Event, Gone, Reply},
     dialog::{Dialog, State},
     syntax::{UriBuf, View},
 };
@@ -98,12 +98,14 @@ impl Call {
         }
         entry.dialog.end();
         entry.duty = Duty::ByeSent(end);
+        // What the peer still waits for in the dialog must not be accepted any more (RFC 5407 §2, mortal).
+        self.answer_open(cx, &Reply::terminated(), Some(serial), None);
         self.send_bye(cx, serial);
     }
 
     /// Ends all calls: open questions get 503, INVITEs of ours are cancelled, dialogs get BYE.
     pub(crate) fn shut_down(&mut self, cx: &mut CallCx) {
-        self.answer_open(cx, &crate::decision::Reply::service_unavailable(), None, None);
+        self.answer_open(cx, &Reply::service_unavailable(), None, None);
         self.cancel_all(cx);
         let confirmed = self.dialogs().iter().filter(|entry| entry.dialog.state() == State::Confirmed);
         let serials: Vec<u64> = confirmed.map(|entry| entry.dialog.serial).collect();

@@ -11,6 +11,8 @@ mod uac;
 mod uas;
 mod walk;
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
 use crate::base::{Hashed, Instant, Table};
@@ -39,6 +41,9 @@ pub(crate) struct Call {
 /// The calls of an endpoint, by the hash of their Call-ID.
 pub(crate) type CallTable = Table<Call>;
 
+/// How far ahead a wake is queued at most: twice as long as most transactions live.
+const LONGEST_WAKE: Duration = Duration::from_secs(64);
+
 /// What a call that only answers OPTIONS or REGISTER never needs.
 #[derive(Default)]
 struct Rest {
@@ -49,10 +54,6 @@ struct Rest {
 impl Hashed for Call {
     fn new(hash: u64) -> Self {
         Self { hash, wake: None, servers: SmallVec::new(), rest: None }
-    }
-
-    fn hash(&self) -> u64 {
-        self.hash
     }
 }
 
@@ -75,8 +76,11 @@ impl Call {
     }
 
     /// Returns the wake to queue now, if the one that is queued comes too late.
-    pub(crate) fn new_wake(&mut self) -> Option<Instant> {
-        let next = self.next_timeout()?;
+    ///
+    /// One that lies far ahead, such as the end of a dialog, is reached in steps: a wake stays queued after its call has
+    /// ended, and must not do so for hours.
+    pub(crate) fn new_wake(&mut self, now: Instant) -> Option<Instant> {
+        let next = self.next_timeout()?.min(now + LONGEST_WAKE);
         if self.wake.is_some_and(|wake| wake <= next) {
             return None;
         }

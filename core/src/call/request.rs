@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    call::{CallCx, Tag, response::ContactUri},
+    call::{CallCx, Tag, response::ContactText},
     decision::{Body, Outgoing, SendError, Settings},
     dialog::Itinerary,
     syntax::{Encoder, HeaderId, HeaderName, HeaderValue, Host, Method, Uri, View},
@@ -113,7 +113,7 @@ impl Draft {
         let (socket, local) = cx.transport.local(proto, remote).ok_or(SendError::NoSocket(proto))?;
         let host = own_host(settings, local.ip())?;
         let branch = new_branch(cx);
-        let contact = ContactUri::new(settings, Host::Name(&host), local.port(), proto);
+        let contact = ContactText::new(settings, Host::Name(&host), local.port(), proto);
         let target = Target::Peer { proto, socket, local, remote };
         let bytes = cx.render(|chunk| {
             let mut out = Encoder::request(chunk, &self.method, self.way.request_uri.as_str());
@@ -128,7 +128,7 @@ impl Draft {
             out = out.field(HeaderId::To, &self.to);
             out = out.field(HeaderId::CallId, &self.call_id);
             out = out.field_fmt(HeaderId::CSeq, format_args!("{} {}", self.cseq, self.method));
-            out = self.write_optional(out, settings, contact);
+            out = self.write_optional(out, settings, contact.as_str());
             let body = self.body.as_ref().map(|body| (body.content_type.as_str(), &*body.bytes));
             out.end(body);
         });
@@ -136,12 +136,7 @@ impl Draft {
         Ok(Written { bytes, branch: branch.into(), sent_by, target })
     }
 
-    fn write_optional<'o>(
-        &self,
-        mut out: Encoder<'o>,
-        settings: &Settings,
-        contact: ContactUri<'_>,
-    ) -> Encoder<'o> {
+    fn write_optional<'o>(&self, mut out: Encoder<'o>, settings: &Settings, contact: &str) -> Encoder<'o> {
         let unset = |name: HeaderName| !self.headers.iter().any(|(own, _)| *own == name);
         // RFC 3261 §8.1.1.8: what makes or refreshes a dialog names where its answers reach us.
         let reachable = matches!(
@@ -154,7 +149,7 @@ impl Draft {
                 | Method::Options
         );
         if reachable && unset(HeaderName::CONTACT) {
-            out = out.field_fmt(HeaderId::Contact, format_args!("{contact}"));
+            out = out.field(HeaderId::Contact, contact);
         }
         let tells = matches!(self.method, Method::Invite | Method::Options | Method::Update);
         if tells && unset(HeaderName::ALLOW) {

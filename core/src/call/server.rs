@@ -19,6 +19,7 @@ pub(super) enum ServerTransaction {
 
 pub(super) struct Answered {
     pub(super) key: u64,
+    pub(super) merge: u64,
     pub(super) until: Instant,
     /// The response: branch, sent-by and method are compared in it.
     pub(super) response: Box<[u8]>,
@@ -27,6 +28,7 @@ pub(super) struct Answered {
 pub(super) struct ActiveServer {
     pub(super) serial: u64,
     pub(super) key: u64,
+    pub(super) merge: u64,
     pub(super) machine: ServerMachine,
     pub(super) back: Target,
     /// The request and what is asked about it, until its final response.
@@ -50,6 +52,23 @@ impl ServerTransaction {
             Self::Active(active) => active.key,
             Self::Answered(answered) => answered.key,
         }
+    }
+
+    /// Lends the most recent response, once there is one.
+    pub(super) fn answer(&self) -> &[u8] {
+        match self {
+            Self::Active(active) => &active.last,
+            Self::Answered(answered) => &answered.response,
+        }
+    }
+
+    /// Tells whether it is another transaction for the same request, which came on another way.
+    pub(super) fn is_merged_with(&self, walk: &Walk) -> bool {
+        let (merge, same) = match self {
+            Self::Active(active) => (active.merge, active.serial == walk.serial),
+            Self::Answered(answered) => (answered.merge, false),
+        };
+        walk.merge != 0 && merge == walk.merge && !same
     }
 
     /// Lends what is kept to tell copies by: the request, or its most recent response.
@@ -91,6 +110,7 @@ impl ActiveServer {
         Self {
             serial: walk.serial,
             key: walk.key,
+            merge: walk.merge,
             machine: ServerMachine::start(kind, walk.arrived, reliable, walk.settings.timing()),
             back: walk.back,
             last: Box::default(),

@@ -320,6 +320,7 @@ impl Call {
                 // RFC 3261 §13.2.1: the caller cancels what has expired.
                 rings_until: cx.now + expires_of(&draft.headers).unwrap_or(settings.config.ringing),
                 accepted: None,
+                given_up: Vec::new(),
                 acks: Vec::new(),
             })
         });
@@ -510,7 +511,7 @@ impl Call {
         let end = if cancelled { DialogEnd::Cancelled } else { DialogEnd::Refused(status) };
         self.end_early(cx, serial, end);
         self.tell_end(cx, serial, ClientEnd::Final(status));
-        self.judge_dialog(cx, dialog, status);
+        self.judge_dialog(cx, dialog, true, status);
     }
 
     /// Takes a 2xx to an INVITE (RFC 3261 §13.2.2.4).
@@ -527,11 +528,15 @@ impl Call {
             return;
         }
         let (serial, cseq, reinvite) = (client.serial, client.cseq, client.dialog);
+        let status = response.status();
         let cancelled = invite.cancel != Cancel::No;
         let auto = invite.ack == AckMode::Auto && invite.offered;
         let first = invite.accepted;
+        let told = first.is_some() || !invite.given_up.is_empty();
         let one_too_many = first.is_some() && invite.forks == ExtraForks::End;
-        let Some(dialog) = self.confirm_dialog(cx, at, view) else { return };
+        let Some(dialog) = self.confirm_dialog(cx, at, view) else {
+            return self.ack_without_dialog(cx, at, response);
+        };
         if first == Some(dialog) {
             // A copy of the 2xx; its ACK is still the application's to send.
             return;
@@ -547,7 +552,7 @@ impl Call {
         }
         if reinvite.is_none() && (cancelled || one_too_many) {
             let end = if one_too_many { DialogEnd::Fork } else { DialogEnd::Cancelled };
-            if first.is_none() {
+            if !told {
                 self.tell_end(cx, serial, ClientEnd::Cancelled);
             }
             self.ack_if_owed(cx, dialog);
@@ -556,11 +561,50 @@ impl Call {
         }
         let Some(at) = self.client_at(serial) else { return };
         self.tell_response(cx, at, response, Some(DialogHandle::new(hash, dialog)));
-        if first.is_none() {
-            self.tell_end(cx, serial, ClientEnd::Final(StatusCode::OK));
+        if !told {
+            self.tell_end(cx, serial, ClientEnd::Final(status));
         }
         if auto {
             self.ack_if_owed(cx, dialog);
+        }
+    }
+
+    /// Takes a 2xx whose dialog has ended or cannot be had: it is acknowledged all the same (RFC 5407 §3.2.3).
+    ///
+    /// One that would have made a dialog, had there been room, is ended with BYE, or the peer would wait for ever.
+    fn ack_without_dialog(&mut self, cx: &mut CallCx, at: usize, response: Response) {
+        let limit = cx.settings.limits().dialogs_per_call;
+        let view = response.view();
+        let client = &mut self.rest().clients[at];
+        let (serial, status, cseq, initial) =
+            (client.serial, response.status(), client.cseq, client.dialog.is_none());
+        let invited = |request: View<'_>| request.request_uri().ok().map(UriBuf::from);
+        let fallback = client.sent().and_then(|sent| sent.with_request(invited)).flatten();
+        let Some(invite) = client.invite.as_mut() else { return };
+        let first = invite.accepted.is_none() && invite.given_up.is_empty();
+        if !initial {
+            // What names no dialog here only tells that there was a 2xx.
+            invite.accepted = Some(serial);
+        }
+        let to_tag = view.to_tag().unwrap_or_default();
+        let known = invite.given_up.iter().any(|tag| **tag == *to_tag);
+        // A peer beyond even this number repeats its 2xx in vain, and ends the session by itself.
+        let heard = known || !initial || invite.given_up.len() < limit;
+        if heard && let Some(mut dialog) = Dialog::from_response(serial, view, fallback) {
+            // Without a way to the peer its copies of the 2xx end by themselves.
+            let _unsent =
+                self.start(cx, Draft::in_dialog(&dialog, Method::Ack, cseq, None), None, None, true);
+            if initial && !known {
+                let bye = dialog.next_seq();
+                let _unsent =
+                    self.start(cx, Draft::in_dialog(&dialog, Method::Bye, bye, None), None, None, true);
+                let invite = self.client_at(serial).and_then(|at| self.rest().clients[at].invite.as_mut());
+                invite.into_iter().for_each(|invite| invite.given_up.push(to_tag.into()));
+            }
+        }
+        if let Some(at) = self.client_at(serial).filter(|_| first) {
+            self.tell_response(cx, at, response, None);
+            self.tell_end(cx, serial, ClientEnd::Final(status));
         }
     }
 
@@ -620,7 +664,7 @@ impl Call {
         match method {
             Method::Bye => self.bye_done(cx, dialog),
             Method::Cancel => {}
-            _ => self.judge_dialog(cx, dialog, status),
+            method => self.judge_dialog(cx, dialog, method == Method::Update, status),
         }
     }
 
@@ -654,11 +698,15 @@ impl Call {
         self.end_dialog(cx, serial, end);
     }
 
-    /// Ends the session when the peer says that it knows nothing of it (RFC 3261 §12.2.1.2).
-    fn judge_dialog(&mut self, cx: &mut CallCx, dialog: Option<u64>, status: StatusCode) {
-        let gone =
-            matches!(status, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST | StatusCode::REQUEST_TIMEOUT);
-        if let Some(serial) = dialog.filter(|_| gone) {
+    /// Ends the session when a refusal in its dialog says that it cannot go on (RFC 3261 §12.2.1.2, RFC 5057 §5.1).
+    fn judge_dialog(&mut self, cx: &mut CallCx, dialog: Option<u64>, invite: bool, status: StatusCode) {
+        let over = match status.as_u16() {
+            404 | 408 | 410 | 416 | 481 | 482 | 483 | 484 | 485 | 502 | 604 => true,
+            // These are about the session only where the request is.
+            405 | 480 | 489 | 501 => invite,
+            _ => false,
+        };
+        if let Some(serial) = dialog.filter(|_| over) {
             self.ack_if_owed(cx, serial);
             self.hang_up(cx, serial, DialogEnd::Refused(status));
         }

@@ -16,7 +16,7 @@ use crate::{
     },
     dialog::{Acceptance, OutOfOrder},
     syntax::{HeaderId, HeaderName, HeaderValue, Method, Request, Scheme, StatusCode, UriError, View},
-    transaction::{ServerState, acknowledges, cancels, retransmits},
+    transaction::{ServerState, acknowledges, cancels, plainly_answered, retransmits},
     transport::{Outbound, Owner, Target},
 };
 
@@ -45,6 +45,8 @@ pub(crate) fn route(cx: &mut CallCx, walk: &mut Walk, routing: Routing, call: Op
             walk.stateless = matches!(routing, Routing::ProcessStateless);
             match process(cx, walk, call) {
                 Ok(()) => {
+                    // What comes in a dialog changes it, so it is never without state.
+                    walk.stateless &= walk.dialog.is_none();
                     ask_method(cx, walk);
                     Placed::Asked
                 }
@@ -67,10 +69,8 @@ fn process(cx: &mut CallCx, walk: &mut Walk, call: Option<&mut Call>) -> Result<
         Ok(Scheme::Other(_)) => return Err(Reply::status(StatusCode::UNSUPPORTED_URI_SCHEME)),
         Err(error) => return Err(bad_uri(&error)),
     }
-    if let Some(call) = &call {
-        if view.to_tag().is_none() && call.has_merged(walk, view) {
-            return Err(Reply::status(StatusCode::LOOP_DETECTED));
-        }
+    if call.as_ref().is_some_and(|call| call.has_merged(walk)) {
+        return Err(Reply::status(StatusCode::LOOP_DETECTED));
     }
     let unsupported: Vec<HeaderValue> = view
         .list(HeaderId::Require)
@@ -89,6 +89,7 @@ fn process(cx: &mut CallCx, walk: &mut Walk, call: Option<&mut Call>) -> Result<
         Method::Bye | Method::Update | Method::Info | Method::Notify | Method::Prack => {
             Err(Reply::no_dialog())
         }
+        Method::Invite if call.is_some_and(|call| call.has_all_dialogs(walk)) => Err(Reply::shed()),
         Method::Invite if view.contacts().count() != 1 || view.contact_is_star() => {
             Err(Reply::bad_request().reason(HeaderValue::from_static("INVITE Needs One Contact")))
         }
@@ -131,7 +132,12 @@ impl Call {
     /// Gives a request to its transaction, if it has one: it is a copy then, and gets the last response again.
     pub(crate) fn retransmitted(&mut self, cx: &mut CallCx, key: u64, back: Target, view: View<'_>) -> bool {
         let hash = self.hash;
-        let Some(at) = self.find_server(key, |kept| retransmits(view, kept)) else { return false };
+        let plainly =
+            |server: &ServerTransaction| server.key() == key && plainly_answered(view, server.answer());
+        let found = self.servers.iter().position(plainly);
+        let Some(at) = found.or_else(|| self.find_server(key, |kept| retransmits(view, kept))) else {
+            return false;
+        };
         match &mut self.servers[at] {
             ServerTransaction::Answered(answered) => {
                 let bytes = cx.copy(&answered.response);
@@ -193,9 +199,15 @@ impl Call {
                 return Err(WrongVerdict::Kind);
             }
         };
+        let stateless = walk.stateless;
         self.restore(serial, walk);
         if let (Placed::Reply(reply), Some(at)) = (placed, self.position(serial)) {
-            self.reply(cx, at, reply.into_final(invite));
+            let reply = reply.into_final(invite);
+            if stateless {
+                self.reply_and_forget(cx, at, reply);
+            } else {
+                self.reply(cx, at, reply);
+            }
         }
         Ok(())
     }
@@ -256,10 +268,14 @@ impl Call {
         let settings = cx.settings.clone();
         let now = cx.now;
         let found = self.find_server(key, |kept| acknowledges(view, kept));
-        if let Some(server) = found.and_then(|at| self.active(at))
+        if let Some(at) = found
+            && let Some(server) = self.active(at)
             && server.machine.state() != ServerState::Accepted
         {
-            let _absorbed = server.machine.ack(now, settings.timing());
+            // Over a stream Timer I is zero.
+            if server.machine.ack(now, settings.timing()).terminated() {
+                self.servers.swap_remove(at);
+            }
             return;
         }
         let Some(dialog) = self.dialog_of_request(view) else { return };
@@ -388,9 +404,29 @@ impl Call {
         }
     }
 
+    /// Sends a final response and keeps nothing, unless the INVITE is accepted or was answered provisionally.
+    fn reply_and_forget(&mut self, cx: &mut CallCx, at: usize, reply: Reply) {
+        let Some(server) = self.active(at) else { return };
+        let accepts = server.invite && reply.status.is_success();
+        if accepts || !server.last.is_empty() {
+            return self.reply(cx, at, reply);
+        }
+        let Some(walk) = server.walk.take() else { return };
+        let hash = self.hash;
+        let bytes = render(cx, &walk, &reply, None);
+        if let Some(server) = self.active(at) {
+            server.transmit(cx, hash, bytes);
+        }
+        self.servers.swap_remove(at);
+    }
+
     /// Sends a response; a final one lets go of the request.
     fn complete(&mut self, cx: &mut CallCx, server: &mut ActiveServer, reply: &Reply) {
         let Some(mut walk) = server.walk.take() else { return };
+        // An INVITE cannot be accepted without the dialog that its ACK would come in.
+        let crowded = server.dialog.is_none() && self.has_all_dialogs(&walk);
+        let instead = (crowded && server.invite && reply.status.is_success()).then(Reply::shed);
+        let reply = instead.as_ref().unwrap_or(reply);
         if let Some(sent) = server.provisionals.as_mut().filter(|sent| sent.withholds(reply)) {
             // RFC 3262 §3: a 2xx waits for the PRACK of a provisional response that carried a session description.
             sent.withhold(reply.clone());
@@ -415,6 +451,10 @@ impl Call {
             // The transaction has its final response already, or may not send this one yet.
             Err(_refused) => {}
         }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            // RFC 3263 §4.3: the client may try again on another way, and that may lead here.
+            server.merge = 0;
+        }
         if status.is_final() {
             walk.close(cx);
             server.ring_again = None;
@@ -437,7 +477,7 @@ impl Call {
     /// Keeps of an answered request only what retransmissions need.
     fn keep_answer(&mut self, server: ActiveServer) {
         if let Some(until) = server.machine.next() {
-            let answered = Answered { key: server.key, until, response: server.last };
+            let answered = Answered { key: server.key, merge: server.merge, until, response: server.last };
             self.servers.push(ServerTransaction::Answered(answered));
         }
     }
@@ -448,7 +488,7 @@ impl Call {
         let serial = match server.dialog {
             Some(serial) => serial,
             None => {
-                if self.dialogs().len() >= walk.settings.limits().dialogs_per_call {
+                if self.has_all_dialogs(walk) {
                     return;
                 }
                 let serial = cx.serial();
@@ -525,20 +565,14 @@ impl Call {
         Ok(serial)
     }
 
+    /// Tells whether there is no room for another dialog.
+    fn has_all_dialogs(&self, walk: &Walk) -> bool {
+        self.dialogs().len() >= walk.settings.limits().dialogs_per_call
+    }
+
     /// Tells whether the same request came on another way already (RFC 3261 §8.2.2.2).
-    fn has_merged(&self, walk: &Walk, view: View<'_>) -> bool {
-        self.servers.iter().any(|server| match server {
-            ServerTransaction::Active(active) if active.serial != walk.serial => {
-                active.walk.as_ref().is_some_and(|other| {
-                    let seen = other.request.view();
-                    seen.from_tag() == view.from_tag()
-                        && seen.cseq_number() == view.cseq_number()
-                        && other.method == walk.method
-                        && other.dialog.is_none()
-                })
-            }
-            _ => false,
-        })
+    fn has_merged(&self, walk: &Walk) -> bool {
+        self.servers.iter().any(|server| server.is_merged_with(walk))
     }
 
     /// Finds the transaction with this key whose request or response passes a comparison.

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use crate::{
-    base::Instant,
+    base::{HashKey, Instant},
     call::{CallCx, Tag},
     decision::{AskId, ServerHandle, Settings},
-    syntax::{Method, Request, ViaStamp},
+    syntax::{Method, Request, ViaStamp, View},
     transaction::Kind,
     transport::{Flow, Target},
 };
@@ -17,6 +17,8 @@ pub(crate) struct Walk {
     pub(crate) call: u64,
     /// The key that its retransmissions match by.
     pub(crate) key: u64,
+    /// The key that the same request on another way has too; zero in a dialog (RFC 3261 §8.2.2.2).
+    pub(crate) merge: u64,
     pub(crate) arrived: Instant,
     pub(crate) method: Method,
     pub(crate) request: Request,
@@ -54,6 +56,16 @@ pub(crate) struct Asked {
 }
 
 impl Walk {
+    /// Makes the key that tells the same request on several ways.
+    pub(crate) fn merge_key(key: &HashKey, request: View<'_>) -> u64 {
+        if request.to_tag().is_some() {
+            return 0;
+        }
+        let from_tag = request.from_tag().unwrap_or_default();
+        let cseq = request.cseq_number().to_be_bytes();
+        key.hash_parts(&[b"merge", &cseq, request.method_text().as_bytes(), from_tag.as_bytes()])
+    }
+
     pub(crate) fn is_invite(&self) -> bool {
         self.method == Method::Invite
     }

@@ -186,6 +186,11 @@ impl Reply {
         Self::internal_error().reason(HeaderValue::from_static("Invalid Service Response"))
     }
 
+    /// Makes the reply to a request that a limit leaves no room for (RFC 3261 §21.5.4).
+    pub(crate) fn shed() -> Self {
+        Self::service_unavailable().header(HeaderName::RETRY_AFTER, HeaderValue::from_static("10"))
+    }
+
     /// Makes the reply that answers a method nobody handles (RFC 3261 §8.2.1).
     pub(crate) const fn unhandled(method: &Method) -> Self {
         match method {

@@ -34,7 +34,7 @@ impl RouteSet {
 
     /// Works out Request-URI, Route and next hop of a request to `target` (DL-05, RFC 3261 §16.12.1).
     pub(crate) fn itinerary(&self, target: &UriBuf) -> Itinerary {
-        let loose = || self.0.iter().cloned().collect::<Vec<_>>();
+        let loose = || self.0.to_vec();
         let Some(first) = self.0.first().and_then(|route| uri_of(route)) else {
             return Itinerary { request_uri: target.clone(), routes: loose(), next_hop: target.clone() };
         };

@@ -32,6 +32,8 @@ impl Endpoint {
                 self.touch(dialog.call());
             }
             Command::Bye { dialog } => {
+                // A request in the dialog may be open, and ends with it.
+                self.settle();
                 let call = self.calls.get_mut(dialog.call()).ok_or(Gone).map_err(DialogError::from)?;
                 call.bye(&mut self.cx, dialog.serial())?;
                 self.touch(dialog.call());

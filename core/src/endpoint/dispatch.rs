@@ -1,19 +1,16 @@
 use std::net::SocketAddr;
 
 use crate::{
+    base::Limits,
     call::{Rendered, Stage, Tag, Walk, ask_routing, expires, render, reply_to},
     decision::{Event, Reply},
     endpoint::{Endpoint, Life},
-    syntax::{HeaderName, HeaderValue, Message, Method, Refused, StatusCode, ViaStamp, View},
+    syntax::{HeaderValue, Message, Method, ParseErrorKind, Refused, StatusCode, ViaStamp, View},
     transaction::server_key,
     transport::{
-        CloseHow, ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Owner, ResponseTarget, Target,
-        WayBack,
+        ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Owner, ResponseTarget, Target, WayBack,
     },
 };
-
-/// How long a client that was shed shall wait.
-const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("10");
 
 impl Endpoint {
     pub(super) fn dispatch(&mut self, input: Input<'_>) {
@@ -29,8 +26,9 @@ impl Endpoint {
                     self.cx.events.push_back(Event::Bound { socket, proto, result });
                 }
             }
-            Input::Accepted { conn, local, remote, .. } => {
-                if !self.cx.transport.accepted(now, limits, conn, (local, remote), &mut self.cx.outputs) {
+            Input::Accepted { socket, conn, local, remote, .. } => {
+                let (names, addrs) = ((socket, conn), (local, remote));
+                if !self.cx.transport.accepted(now, limits, names, addrs, &mut self.cx.outputs) {
                     self.stats.refused_connections += 1;
                 }
             }
@@ -70,11 +68,12 @@ impl Endpoint {
     fn broken_frame(&mut self, flow: Flow, conn: ConnId, error: FrameError, head: &[u8]) {
         let settings = self.cx.settings.clone();
         self.stats.unreadable += 1;
-        if let Ok(message) = Message::split(head, settings.limits()) {
+        if let Some(message) = read_for_refusal(head, settings.limits()) {
             let reason = HeaderValue::try_from(error.to_string()).ok();
             self.refuse(flow, message.view(), error.status(), reason);
         }
-        self.cx.transport.hang_up(conn, CloseHow::Flush, IoKind::Reset, &mut self.cx.outputs);
+        let outputs = &mut self.cx.outputs;
+        self.cx.transport.hang_up(self.cx.now, settings.limits(), conn, IoKind::Reset, outputs);
     }
 
     fn message(&mut self, flow: Flow, bytes: &[u8]) {
@@ -95,6 +94,10 @@ impl Endpoint {
             }
             Err(Refused { error, message }) => {
                 self.stats.unreadable += 1;
+                let message = message.or_else(|| {
+                    let too_large = error.kind == ParseErrorKind::HeadTooLarge;
+                    too_large.then(|| read_for_refusal(bytes, self.cx.settings.limits())).flatten()
+                });
                 if let Some(message) = message {
                     let reason = HeaderValue::try_from(error.reason().to_string()).ok();
                     self.refuse(flow, message.view(), error.status(), reason);
@@ -137,20 +140,19 @@ impl Endpoint {
             self.touch(hash);
             return;
         }
-        if let Some(call) = self.calls.get_mut(hash) {
-            if call.retransmitted(&mut self.cx, key, back, view) {
-                self.stats.retransmissions += 1;
-                self.touch(hash);
-                return;
-            }
+        if let Some(call) = self.calls.get_mut(hash)
+            && call.retransmitted(&mut self.cx, key, back, view)
+        {
+            self.stats.retransmissions += 1;
+            self.touch(hash);
+            return;
         }
         let Some(walk) = self.new_walk(flow, (back, stamp), (hash, key), method, message) else { return };
         if walk.method == Method::Cancel {
             self.cancel(walk);
         } else if self.is_full(hash) {
             self.stats.shed += 1;
-            let reply = Reply::service_unavailable().header(HeaderName::RETRY_AFTER, RETRY_AFTER_S);
-            self.reply_stateless(&walk, &reply);
+            self.reply_stateless(&walk, &Reply::shed());
         } else {
             let mut walk = walk;
             ask_routing(&mut self.cx, &mut walk);
@@ -199,6 +201,7 @@ impl Endpoint {
             serial: self.cx.serial(),
             call: hash,
             key,
+            merge: Walk::merge_key(&self.cx.key, view),
             arrived: self.cx.now,
             method,
             request: message.to_request()?,
@@ -253,6 +256,16 @@ impl Endpoint {
         let hash = walk.call;
         self.calls.get_or_insert(hash).answer_new(&mut self.cx, walk, reply);
         self.touch(hash);
+    }
+}
+
+/// Reads as much of a message that is refused anyway as its answer needs: the lines that are whole within the limit.
+fn read_for_refusal<'b>(bytes: &'b [u8], limits: &Limits) -> Option<Message<'b>> {
+    let head = &bytes[..bytes.len().min(limits.head)];
+    let whole = memchr::memmem::rfind(head, b"\r\n")? + 2;
+    match Message::parse(&head[..whole], limits) {
+        Ok(message) => Some(message),
+        Err(Refused { message, .. }) => message,
     }
 }
 

@@ -46,7 +46,10 @@ enum Wake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Running,
+    /// Calls come to their ends.
     Stopping,
+    /// Connections come to their ends.
+    Closing,
     Stopped,
 }
 
@@ -122,7 +125,8 @@ impl Endpoint {
             && self.cx.transport.is_idle()
     }
 
-    /// Tells whether a [`Command::Shutdown`] has run to its end: the driver may stop once outputs are drained.
+    /// Tells whether a [`Command::Shutdown`] has run to its end, connections included: the driver may stop once outputs
+    /// are drained.
     pub fn is_stopped(&self) -> bool {
         self.life == Life::Stopped
     }
@@ -142,7 +146,7 @@ impl Endpoint {
         self.calls.len()
     }
 
-    /// Returns the number of open stream connections.
+    /// Returns the number of stream connections in use; closing ones are not counted.
     pub fn connections(&self) -> usize {
         self.cx.transport.connections()
     }
@@ -163,8 +167,11 @@ impl Endpoint {
                 (Some(theirs), Some(own)) => theirs <= own,
                 (theirs, _) => theirs.is_some(),
             };
-            let fired =
-                if first { self.cx.transport.expire(self.cx.now, &mut self.cx.outputs) } else { self.wake() };
+            let fired = if first {
+                self.cx.transport.expire(self.cx.now, self.cx.settings.limits(), &mut self.cx.outputs)
+            } else {
+                self.wake()
+            };
             if !fired {
                 break;
             }
@@ -206,7 +213,7 @@ impl Endpoint {
         // Copies of what has ended are not worth waiting for when the endpoint ends.
         if call.is_over() || (self.life != Life::Running && call.is_lingering()) {
             self.calls.remove(hash);
-        } else if let Some(at) = call.new_wake() {
+        } else if let Some(at) = call.new_wake(self.cx.now) {
             self.timers.schedule(at, Wake::Call(hash));
         }
     }
@@ -240,7 +247,10 @@ impl Endpoint {
             }
         }
         if self.life == Life::Stopping && self.calls.len() == 0 && self.walks.is_empty() {
-            self.cx.transport.close(&mut self.cx.outputs);
+            self.cx.transport.close(self.cx.now, self.cx.settings.limits(), &mut self.cx.outputs);
+            self.life = Life::Closing;
+        }
+        if self.life == Life::Closing && self.cx.transport.is_disconnected() {
             self.life = Life::Stopped;
         }
     }
@@ -275,5 +285,54 @@ impl Machine for Endpoint {
 
     fn is_stopped(&self) -> bool {
         Self::is_stopped(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, time::Duration};
+
+    use super::*;
+    use crate::transport::{CloseHow, ConnId, PeerInfo, Proto};
+
+    const CONN: ConnId = ConnId(1);
+
+    /// Shuts an endpoint with one connection down at the moment zero.
+    fn shut_down() -> Endpoint {
+        let mut config = Config::default();
+        config.limits.linger = Duration::from_secs(3);
+        let mut endpoint = Endpoint::new(config, &Seed::from_u64(1), Instant::EPOCH)
+            .expect("it is the default but for a time");
+        let addr = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let socket = endpoint.at(Instant::EPOCH).listen(Proto::Tcp, addr).expect("it is the first");
+        let peer = PeerInfo::default();
+        let accepted = Input::Accepted { socket, conn: CONN, local: addr, remote: addr, peer };
+        endpoint.handle_input(Instant::EPOCH, Input::Bound { socket, result: Ok(addr) });
+        endpoint.handle_input(Instant::EPOCH, accepted);
+        endpoint.at(Instant::EPOCH).shutdown(Duration::ZERO);
+        assert_eq!(last_output(&mut endpoint), Some(Output::Close { conn: CONN, how: CloseHow::Flush }));
+        assert!(!endpoint.is_stopped());
+        endpoint
+    }
+
+    fn last_output(endpoint: &mut Endpoint) -> Option<Output> {
+        std::iter::from_fn(|| endpoint.poll_output()).last()
+    }
+
+    #[test]
+    fn a_shutdown_waits_for_connections_until_they_are_over() {
+        let mut endpoint = shut_down();
+        endpoint.handle_input(Instant::from_millis(100), Input::Closed { conn: CONN, error: None });
+        assert!(endpoint.is_stopped());
+    }
+
+    #[test]
+    fn a_shutdown_waits_for_connections_as_long_as_they_may_linger() {
+        let mut endpoint = shut_down();
+        endpoint.handle_input(Instant::from_millis(2999), Input::Timeout);
+        assert!(!endpoint.is_stopped() && endpoint.poll_timeout().is_some());
+        endpoint.handle_input(Instant::from_millis(3000), Input::Timeout);
+        assert!(endpoint.is_stopped());
+        assert_eq!(last_output(&mut endpoint), Some(Output::Close { conn: CONN, how: CloseHow::Reset }));
     }
 }

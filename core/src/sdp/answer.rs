@@ -226,8 +226,7 @@ mod tests {
 
     #[test]
     fn streams_are_limited() {
-        let mut limits = Limits::default();
-        limits.streams = 3;
+        let limits = Limits { streams: 3, ..Limits::default() };
         let answer = |count| {
             answer(offer_with(&"m=audio 5000 RTP/AVP 0\n".repeat(count)).as_bytes(), &local(), &limits)
         };

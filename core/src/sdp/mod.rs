@@ -130,7 +130,7 @@ static SPEECH: [Format; 3] = [
 mod tests {
     use super::*;
 
-    /// C022; RFC 3264 §5.
+    /// RFC 3264 §5.
     #[test]
     fn an_offer_has_all_streams() {
         let local = Local::new([192, 0, 2, 1].into(), 7, 2).audio(4000);

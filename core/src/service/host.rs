@@ -1,6 +1,7 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
 };
 
 use crate::{
@@ -75,6 +76,12 @@ impl<S: Service> Host<S> {
         self.watches.insert(client, Box::new(watch));
         self.run_events();
         Ok(client)
+    }
+
+    /// Ends all calls, then all connections, and returns how long that may take.
+    pub fn shut_down(&mut self, now: Instant, grace: Duration) -> Duration {
+        self.with(now, |_, cx| cx.shutdown(grace));
+        grace + self.endpoint.config().limits.linger + SLACK
     }
 
     /// Borrows the endpoint.
@@ -202,6 +209,9 @@ fn answer_method<S: Service>(service: &mut S, cx: &mut Cx<'_>, question: Questio
         _ => service.other(cx, question),
     }
 }
+
+/// What a timer may be late.
+const SLACK: Duration = Duration::from_millis(500);
 
 fn crashed() -> Reply {
     Reply::internal_error().reason(HeaderValue::from_static("Service Error"))

@@ -1,7 +1,9 @@
 //! Services with optional callbacks: the usual way to write an application.
 
+mod follow;
 mod host;
 
+pub use follow::{NodeError, Received, RequestError};
 pub use host::{ClientUpdate, Host};
 
 use std::net::SocketAddr;

@@ -47,7 +47,7 @@ fn same_opt(a: Option<&str>, b: Option<&str>) -> bool {
 fn same_params(a: Params<'_>, b: Params<'_>) -> bool {
     let mut params = a;
     params.all(|(name, value)| match find(b, name) {
-        Some(other) => same_value(value, other),
+        Some(other) => same_value(first(a, name, value), other),
         // These four change where a request goes or what it is.
         None => !["user", "ttl", "method", "maddr", "transport"]
             .iter()
@@ -57,7 +57,9 @@ fn same_params(a: Params<'_>, b: Params<'_>) -> bool {
 
 fn all_in(a: Params<'_>, b: Params<'_>) -> bool {
     let mut params = a;
-    params.all(|(name, value)| find(b, name).is_some_and(|other| same_tel_value(name, value, other)))
+    params.all(|(name, value)| {
+        find(b, name).is_some_and(|other| same_tel_value(name, first(a, name, value), other))
+    })
 }
 
 /// RFC 3966 §4: in extensions and in contexts that are numbers, visual separators do not count.
@@ -70,6 +72,12 @@ fn same_tel_value(name: &str, a: Option<&str>, b: Option<&str>) -> bool {
         (Some(a), Some(b)) if numbers(a, b) => digits(a).eq(digits(b)),
         (a, b) => same_value(a, b),
     }
+}
+
+/// RFC 3261 §19.1.1 wants each name once. Where it is there again, the first value counts, or such a URI would not even
+/// equal itself.
+fn first<'a>(params: Params<'a>, name: &str, value: Option<&'a str>) -> Option<&'a str> {
+    find(params, name).unwrap_or(value)
 }
 
 fn find<'a>(params: Params<'a>, name: &str) -> Option<Option<&'a str>> {
@@ -163,6 +171,13 @@ mod tests {
         let uri = |count: usize, last: &str| format!("sip:a@b{};{last}", ";p".repeat(count - 1));
         assert!(equal(&uri(PARTS_MAX, "X"), &uri(PARTS_MAX, "x")));
         assert!(!equal(&uri(PARTS_MAX + 1, "X"), &uri(PARTS_MAX + 1, "x")));
+    }
+
+    /// A name given twice is against RFC 3261 §19.1.1, yet such a URI equals itself.
+    #[test]
+    fn of_repeated_parameters_the_first_counts() {
+        assert!(equal("sip:a;x;x=a", "sip:a;X") && equal("tel:1;x=1;x=2", "tel:1;x=1"));
+        assert!(!equal("sip:a;x=a;x", "sip:a;x"));
     }
 
     /// RFC 3966 §4.

@@ -4,6 +4,7 @@
 //! and [`Response`] are its owned forms. All three are looked at through [`View`].
 
 mod build;
+mod edit;
 mod encode;
 mod equivalence;
 mod error;
@@ -20,14 +21,17 @@ mod params;
 mod parse;
 mod peek;
 mod reader;
-mod scan;
+pub(crate) mod scan;
 mod status;
+#[cfg(any(test, feature = "proptest"))]
+pub mod strategy;
 mod tel;
 mod uri;
 mod uri_builder;
 mod view;
 
 pub use build::{BuildError, RequestBuilder, ResponseBuilder};
+pub use edit::{Edit, EditError, Text};
 pub use encode::{Encoder, ViaStamp};
 pub use error::{ParseError, ParseErrorKind, ReasonPhrase};
 pub use escape::unescape;

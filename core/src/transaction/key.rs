@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::{
     base::HashKey,
-    syntax::{Method, Via, View},
+    syntax::{HeaderId, Method, Via, View},
 };
 
 /// Returns the hash of the server transaction that a request belongs to.
@@ -19,7 +19,8 @@ use crate::{
 pub(crate) fn server_key(hash: &HashKey, request: View<'_>) -> u64 {
     match unique_branch(request.via()) {
         Some(branch) => {
-            let lower: SmallVec<[u8; 96]> = branch.bytes().map(|byte| byte.to_ascii_lowercase()).collect();
+            let mut lower = SmallVec::<[u8; 96]>::from_slice(branch.as_bytes());
+            lower.make_ascii_lowercase();
             hash.hash_parts(&[b"3261", &lower])
         }
         None => hash.hash_parts(&[
@@ -35,6 +36,38 @@ pub(crate) fn server_key(hash: &HashKey, request: View<'_>) -> u64 {
 /// Tells whether a request with the same key is a retransmission of the one that is `kept`, itself or as its answer.
 pub(crate) fn retransmits(request: View<'_>, kept: View<'_>) -> bool {
     request.cseq_method_text() == kept.cseq_method_text() && same_request(request, kept)
+}
+
+/// Tells at a glance whether the answer that is kept is one to this very request: its top Via is the request's but for what
+/// a server writes into it, and the CSeq is the same.
+///
+/// A copy of a request passes. What does not has to be compared with [`retransmits`], which wants the answer parsed.
+pub(crate) fn plainly_answered(request: View<'_>, answer: &[u8]) -> bool {
+    if unique_branch(request.via()).is_none() {
+        return false;
+    }
+    let mut rows = memchr::memchr_iter(b'\n', answer).map(|end| answer.get(end + 1..).unwrap_or(&[]));
+    let via = rows.next().and_then(|row| row.strip_prefix(b"Via: "));
+    let Some(cseq) = request.header(HeaderId::CSeq).map(str::as_bytes) else { return false };
+    let is_same = |row: &[u8]| row.strip_prefix(cseq).is_some_and(|more| more.starts_with(b"\r\n"));
+    via.is_some_and(|via| is_stamped(via, request.via().as_str().as_bytes()))
+        && rows.find_map(|row| row.strip_prefix(b"CSeq: ")).is_some_and(is_same)
+}
+
+/// Tells whether a row begins with this Via, in which `rport` may have got its value, or which is followed by more.
+fn is_stamped(row: &[u8], via: &[u8]) -> bool {
+    let same = row.iter().zip(via).take_while(|(a, b)| a == b).count();
+    let (Some((before, rest_of_via)), Some(rest)) = (via.split_at_checked(same), row.get(same..)) else {
+        return false;
+    };
+    let rest = match rest {
+        [b'=', value @ ..] if before.to_ascii_lowercase().ends_with(b";rport") => {
+            let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            value.get(digits..).unwrap_or(&[])
+        }
+        rest => rest,
+    };
+    rest.strip_prefix(rest_of_via).is_some_and(|more| matches!(more.first(), Some(b';' | b',' | b'\r')))
 }
 
 /// Tells whether an ACK with the same key belongs to the INVITE transaction that is `kept`.
@@ -225,6 +258,35 @@ mod tests {
             assert!(!same(cancel(first)), "MT-04: a CANCEL is a transaction of its own");
             assert!(!same(ack(first)));
         }
+    }
+
+    /// What passes at a glance passes the comparison, too.
+    #[test]
+    fn mt_02_at_a_glance() {
+        let plainly = |request: Parts<'_>, kept: Parts<'_>| {
+            let (request, kept) = (text(request), text(kept));
+            let request = Message::parse(&request, &Limits::default()).expect("a message");
+            let answer = Message::parse(&kept, &Limits::default()).expect("a message");
+            let plainly = plainly_answered(request.view(), &kept);
+            assert!(!plainly || retransmits(request.view(), answer.view()));
+            plainly
+        };
+        let rport = "SIP/2.0/UDP a.example.com:5070;rport;branch=z9hG4bK776asdhds";
+        let filled = "SIP/2.0/UDP a.example.com:5070;rport=9;branch=z9hG4bK776asdhds;received=192.0.2.1";
+        assert!(plainly(invite(COOKIED), answer(invite(COOKIED), COOKIED)));
+        assert!(plainly(invite(COOKIED), answer(invite(COOKIED), COOKIED_STAMPED)));
+        assert!(plainly(invite(rport), answer(invite(rport), filled)));
+        for other in [
+            "SIP/2.0/UDP a.example.com:5070;branch=z9hG4bK776asdhd",
+            "SIP/2.0/UDP a.example.com:5070;branch=z9hG4bK776asdhdsx",
+            "SIP/2.0/UDP a.example.com:507;branch=z9hG4bK776asdhds",
+            "SIP/2.0/UDP b.example.com:5070;branch=z9hG4bK776asdhds",
+        ] {
+            assert!(!plainly(invite(other), answer(invite(COOKIED), COOKIED_STAMPED)), "{other}");
+        }
+        let bye = with_method(invite(COOKIED), "BYE sip:bob@b.example.com SIP/2.0", "7 BYE");
+        assert!(!plainly(bye, answer(invite(COOKIED), COOKIED_STAMPED)), "another method");
+        assert!(!plainly(invite(OLD), answer(invite(OLD), OLD_STAMPED)), "there more counts");
     }
 
     #[test]

@@ -38,6 +38,6 @@ mod timing;
 
 pub use actions::Actions;
 pub use client::{ClientMachine, ClientState};
-pub(crate) use key::{acknowledges, answers, cancels, retransmits, server_key};
+pub(crate) use key::{acknowledges, answers, cancels, plainly_answered, retransmits, server_key};
 pub use server::{Refusal, ServerMachine, ServerState};
 pub use timing::{Kind, Timer, Timing, TimingError};

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::{
     base::{Instant, Limits},
     transport::{
-        CloseHow, ConnId, Flow, Framer, IoKind, News, Output, Owner, Proto, Target, Timeout, Transport,
+        CloseHow, ConnId, Flow, Framer, IoKind, News, Output, Owner, Proto, SocketId, Target, Timeout,
+        Transport,
     },
 };
 
@@ -31,7 +32,11 @@ pub(super) struct Conn {
 #[derive(Clone)]
 enum State {
     Opening(Vec<Bytes>),
-    Open { local: SocketAddr },
+    Open {
+        local: SocketAddr,
+    },
+    /// Closed from this side: its bytes leave, and the peer's end is awaited.
+    Closing,
 }
 
 impl Conn {
@@ -68,7 +73,12 @@ impl Conn {
 
     /// Tells whether nothing is on its way through it.
     pub(super) fn is_quiet(&self) -> bool {
-        matches!(self.state, State::Open { .. }) && self.unsent == 0 && self.users.is_empty()
+        !matches!(self.state, State::Opening(_)) && self.unsent == 0 && self.users.is_empty()
+    }
+
+    /// Tells whether messages may be sent over it, at once or when it is open.
+    pub(super) const fn takes_messages(&self) -> bool {
+        !matches!(self.state, State::Closing)
     }
 
     pub(super) fn write(
@@ -88,6 +98,7 @@ impl Conn {
                 self.idle_at = now + limits.idle;
                 out.push_back(Output::Send { conn, data: bytes });
             }
+            State::Closing => {}
         }
     }
 
@@ -97,16 +108,17 @@ impl Conn {
 }
 
 impl Transport {
-    /// Takes a connection in, unless there are too many.
+    /// Takes a connection in, unless there are too many, or its socket was given up meanwhile.
     pub(crate) fn accepted(
         &mut self,
         now: Instant,
         limits: &Limits,
-        conn: ConnId,
+        (socket, conn): (SocketId, ConnId),
         (local, remote): (SocketAddr, SocketAddr),
         out: &mut VecDeque<Output>,
     ) -> bool {
-        if self.conns.len() >= limits.connections || self.conns.contains_key(&conn) {
+        let wanted = self.sockets.contains_key(&socket) && !self.conns.contains_key(&conn);
+        if !wanted || self.conns.len() >= limits.connections {
             out.push_back(Output::Close { conn, how: CloseHow::Reset });
             return false;
         }
@@ -128,9 +140,9 @@ impl Transport {
         out: &mut VecDeque<Output>,
     ) {
         let Some(entry) = self.conns.get_mut(&conn) else { return };
-        let State::Opening(queue) = std::mem::replace(&mut entry.state, State::Open { local }) else {
-            return;
-        };
+        let State::Opening(queue) = &mut entry.state else { return };
+        let queue = std::mem::take(queue);
+        entry.state = State::Open { local };
         entry.idle_at = now + limits.idle;
         out.extend(queue.into_iter().map(|data| Output::Send { conn, data }));
     }
@@ -145,7 +157,7 @@ impl Transport {
 
     /// Takes the framer back. A message that stays unfinished starts its deadline.
     pub(crate) fn return_framer(&mut self, now: Instant, limits: &Limits, conn: ConnId, framer: Framer) {
-        let Some(entry) = self.conns.get_mut(&conn) else { return };
+        let Some(entry) = self.conns.get_mut(&conn).filter(|entry| entry.takes_messages()) else { return };
         entry.idle_at = now + limits.idle;
         entry.half_at = match (framer.unfinished() == 0, entry.half_at) {
             (true, _) => None,
@@ -189,22 +201,56 @@ impl Transport {
 
     /// Forgets a connection that has ended; those who wait for answers over it are told.
     pub(crate) fn closed(&mut self, conn: ConnId, error: IoKind) {
-        let Some(entry) = self.conns.remove(&conn) else { return };
+        self.retire(conn, error);
+        self.conns.remove(&conn);
+    }
+
+    /// Closes a connection from this side: in order, which may take [`Limits::linger`], as long as bytes may flow.
+    pub(crate) fn hang_up(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        conn: ConnId,
+        error: IoKind,
+        out: &mut VecDeque<Output>,
+    ) {
+        let Some(entry) = self.conns.get_mut(&conn) else { return };
+        let State::Open { .. } = entry.state else { return self.reset(conn, error, out) };
+        entry.state = State::Closing;
+        entry.half_at = None;
+        entry.idle_at = now + limits.linger;
+        // The wake that is queued comes too late, or is the one that has just come up.
+        if entry.idle_at < entry.wake || entry.wake <= now {
+            entry.wake = entry.idle_at;
+            self.timers.schedule(entry.wake, Timeout::Conn(conn));
+        }
+        out.push_back(Output::Close { conn, how: CloseHow::Flush });
+        self.retire(conn, error);
+    }
+
+    /// Breaks a connection off.
+    pub(super) fn reset(&mut self, conn: ConnId, error: IoKind, out: &mut VecDeque<Output>) {
+        out.push_back(Output::Close { conn, how: CloseHow::Reset });
+        self.closed(conn, error);
+    }
+
+    /// Takes a connection out of use, and tells those who wait for answers over it.
+    fn retire(&mut self, conn: ConnId, error: IoKind) {
+        let Some(entry) = self.conns.get_mut(&conn) else { return };
         if self.by_peer.get(&entry.remote) == Some(&conn) {
             self.by_peer.remove(&entry.remote);
         }
-        self.news.extend(entry.users.into_iter().map(|owner| News::Broken { owner, error }));
+        let users = std::mem::take(&mut entry.users);
+        self.news.extend(users.into_iter().map(|owner| News::Broken { owner, error }));
     }
 
-    /// Closes a connection from this side.
-    pub(crate) fn hang_up(&mut self, conn: ConnId, how: CloseHow, error: IoKind, out: &mut VecDeque<Output>) {
-        if self.conns.contains_key(&conn) {
-            out.push_back(Output::Close { conn, how });
-            self.closed(conn, error);
-        }
-    }
-
-    pub(super) fn expire_conn(&mut self, now: Instant, conn: ConnId, out: &mut VecDeque<Output>) {
+    pub(super) fn expire_conn(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        conn: ConnId,
+        out: &mut VecDeque<Output>,
+    ) {
         let Some(entry) = self.conns.get_mut(&conn) else { return };
         if entry.wake > now {
             return;
@@ -215,8 +261,67 @@ impl Transport {
             self.timers.schedule(deadline, Timeout::Conn(conn));
             return;
         }
-        let opening = matches!(entry.state, State::Opening(_));
-        let how = if opening || entry.half_at.is_some() { CloseHow::Reset } else { CloseHow::Flush };
-        self.hang_up(conn, how, IoKind::TimedOut, out);
+        if entry.half_at.is_some() {
+            self.reset(conn, IoKind::TimedOut, out);
+        } else {
+            self.hang_up(now, limits, conn, IoKind::TimedOut, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONN: ConnId = ConnId(1);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    /// Returns a transport with one connection, accepted at the beginning.
+    fn accepted(limits: &Limits, out: &mut VecDeque<Output>) -> Transport {
+        let mut transport = Transport::new();
+        let addr = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let socket = transport.listen(Proto::Tcp, addr, false, out);
+        assert!(transport.accepted(at(0), limits, (socket, CONN), (addr, addr), out));
+        out.clear();
+        transport
+    }
+
+    #[test]
+    fn a_connection_lingers_for_its_limit_and_no_longer() {
+        let limits = Limits { linger: std::time::Duration::from_millis(700), ..Limits::default() };
+        let mut out = VecDeque::new();
+        let mut transport = accepted(&limits, &mut out);
+        transport.hang_up(at(100), &limits, CONN, IoKind::Reset, &mut out);
+        assert_eq!(out.pop_front(), Some(Output::Close { conn: CONN, how: CloseHow::Flush }));
+        assert!(transport.lend_framer(CONN).is_none(), "what still comes is dropped");
+        while transport.expire(at(799), &limits, &mut out) {}
+        assert_eq!((out.pop_front(), transport.is_disconnected()), (None, false));
+        assert_eq!(transport.next_timeout(), Some(at(800)));
+        while transport.expire(at(800), &limits, &mut out) {}
+        let reset = Output::Close { conn: CONN, how: CloseHow::Reset };
+        assert_eq!((out.pop_front(), transport.is_disconnected()), (Some(reset), true));
+    }
+
+    #[test]
+    fn a_peer_that_ends_in_time_is_not_reset() {
+        let (limits, mut out) = (Limits::default(), VecDeque::new());
+        let mut transport = accepted(&limits, &mut out);
+        transport.close(at(100), &limits, &mut out);
+        transport.close(at(200), &limits, &mut out);
+        let ends =
+            [Output::Unbind { socket: SocketId(0) }, Output::Close { conn: CONN, how: CloseHow::Flush }];
+        assert_eq!(out.drain(..).collect::<Vec<_>>(), ends, "once");
+        assert!(!transport.is_disconnected());
+        transport.closed(CONN, IoKind::Reset);
+        assert!(transport.is_disconnected());
+        while transport.expire(at(1_000_000), &limits, &mut out) {}
+        assert!(out.is_empty());
+        let addr = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let late = (SocketId(0), ConnId(3));
+        assert!(!transport.accepted(at(300), &limits, late, (addr, addr), &mut out), "its socket is gone");
+        assert_eq!(out, [Output::Close { conn: ConnId(3), how: CloseHow::Reset }]);
     }
 }

@@ -19,7 +19,7 @@ use crate::base::UnixTime;
 pub enum Input<'a> {
     /// Nothing but time has passed.
     Timeout,
-    /// The wall clock, at start and whenever it was set.
+    /// The wall clock, before anything else and then from time to time, since it may be set.
     Wall(UnixTime),
     /// The outcome of [`Output::Bind`]: the address really bound, or why not.
     Bound {
@@ -86,7 +86,7 @@ pub enum Input<'a> {
         /// How many.
         bytes: usize,
     },
-    /// A connection ended, or could not be opened.
+    /// A connection has ended in both directions and all that was sent has left, or it broke, or could not be opened.
     Closed {
         /// The connection.
         conn: ConnId,
@@ -181,7 +181,7 @@ pub enum Output {
         /// The bytes.
         data: Bytes,
     },
-    /// End a connection. No [`Input::Closed`] is expected back.
+    /// End a connection.
     Close {
         /// The connection.
         conn: ConnId,
@@ -286,9 +286,11 @@ pub struct PeerInfo {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum CloseHow {
-    /// What was sent before still goes out.
+    /// What was sent before still goes out, then our end is told; all else goes on as before until
+    /// [`Input::Closed`] comes, which waits for the peer's end too. A driver does the same by itself for a peer
+    /// that ends first. How long that may take is the machine's to decide: it may still be [`Reset`](Self::Reset).
     Flush,
-    /// At once; what has not left is lost.
+    /// At once; what has not left is lost, and nothing more is told of the connection.
     Reset,
 }
 
@@ -363,6 +365,21 @@ pub enum Unreachable {
     Icmp,
     /// Larger than the path takes.
     TooBig,
+}
+
+/// Drivers reduce the system's errors in one way.
+impl From<&std::io::Error> for Unreachable {
+    fn from(error: &std::io::Error) -> Self {
+        // No kind of the standard library tells that a datagram is too long (EMSGSIZE).
+        let too_big = if cfg!(windows) {
+            10_040
+        } else if cfg!(any(target_os = "linux", target_os = "android")) {
+            90
+        } else {
+            40
+        };
+        if error.raw_os_error() == Some(too_big) { Self::TooBig } else { Self::Icmp }
+    }
 }
 
 /// The type of a DNS record.

@@ -106,13 +106,14 @@ impl Transport {
         }
     }
 
-    /// Gives all sockets and connections up.
-    pub(crate) fn close(&mut self, out: &mut VecDeque<Output>) {
+    /// Gives all sockets and connections up; the latter may linger.
+    pub(crate) fn close(&mut self, now: Instant, limits: &Limits, out: &mut VecDeque<Output>) {
         let sockets = std::mem::take(&mut self.sockets);
         out.extend(sockets.into_keys().map(|socket| Output::Unbind { socket }));
-        let conns = std::mem::take(&mut self.conns);
-        out.extend(conns.into_keys().map(|conn| Output::Close { conn, how: CloseHow::Flush }));
-        self.by_peer.clear();
+        let in_use = self.conns.iter().filter(|(_, entry)| entry.takes_messages());
+        for conn in in_use.map(|(conn, _)| *conn).collect::<Vec<_>>() {
+            self.hang_up(now, limits, conn, IoKind::Reset, out);
+        }
     }
 
     /// Notes the outcome of a bind; returns what the socket is, unless it was given up meanwhile.
@@ -174,7 +175,7 @@ impl Transport {
                 Ok(())
             }
             Target::Back { flow: Flow::Stream { conn, .. }, fallback } => {
-                let conn = match self.conns.contains_key(&conn) {
+                let conn = match self.conns.get(&conn).is_some_and(Conn::takes_messages) {
                     true => conn,
                     false => self.conn_to(now, limits, fallback, out)?,
                 };
@@ -192,9 +193,9 @@ impl Transport {
     }
 
     /// Fires one timer that is due; tells whether there was one.
-    pub(crate) fn expire(&mut self, now: Instant, out: &mut VecDeque<Output>) -> bool {
+    pub(crate) fn expire(&mut self, now: Instant, limits: &Limits, out: &mut VecDeque<Output>) -> bool {
         match self.timers.pop_due(now) {
-            Some((_, Timeout::Conn(conn))) => self.expire_conn(now, conn, out),
+            Some((_, Timeout::Conn(conn))) => self.expire_conn(now, limits, conn, out),
             Some((_, Timeout::Lookup(serial))) => self.expire_lookup(serial),
             None => return false,
         }
@@ -211,8 +212,14 @@ impl Transport {
         self.lookups.is_empty() && self.news.is_empty() && self.conns.values().all(Conn::is_quiet)
     }
 
+    /// Counts the connections in use; closing ones are not.
     pub(crate) fn connections(&self) -> usize {
-        self.conns.len()
+        self.conns.values().filter(|entry| entry.takes_messages()).count()
+    }
+
+    /// Tells whether no connection is left, not even a closing one.
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.conns.is_empty()
     }
 
     fn conn_to(
@@ -250,7 +257,7 @@ impl Transport {
         let Some(entry) = self.conns.get_mut(&conn) else { return Err(IoKind::Reset) };
         if entry.unsent() + bytes.len() > limits.unsent {
             // A reader this slow keeps nothing but memory busy.
-            self.hang_up(conn, CloseHow::Reset, IoKind::Limit, out);
+            self.reset(conn, IoKind::Limit, out);
             return Err(IoKind::Limit);
         }
         entry.write(now, limits, conn, bytes, user, out);

@@ -197,7 +197,10 @@ fn closing_flushes_or_resets() {
             Ok((got.len(), end.is_err()))
         });
         match how {
-            CloseHow::Flush => assert_eq!(got, (8 << 20, false)),
+            CloseHow::Flush => {
+                assert_eq!(got, (8 << 20, false));
+                assert_eq!(closed(&node, conn.0), None, "its end is told when the peer's has come");
+            }
             CloseHow::Reset => assert!(got.0 < 8 << 20 && got.1, "{got:?}"),
         }
     }

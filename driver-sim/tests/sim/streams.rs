@@ -182,7 +182,9 @@ fn a_flush_lets_everything_out_and_a_reset_nothing_more() {
         let expected = if how == CloseHow::Flush { (20_000, None) } else { (1000, Some(IoKind::Reset)) };
         assert!(bytes(20_000).starts_with(&got));
         assert_eq!((got.len(), closed(&sim, b, IN)), (expected.0, Some(expected.1)));
-        assert_eq!(closed(&sim, a, OUT), None, "who closes is not told");
+        let told = (how == CloseHow::Flush).then_some(None);
+        assert_eq!(closed(&sim, a, OUT), told, "who flushes is told the end, who resets knows it");
+        assert_eq!(sim.peek(a).drained(OUT), if how == CloseHow::Flush { 20_000 } else { 1000 });
     }
 }
 
@@ -197,6 +199,36 @@ fn a_slow_reader_gets_all_before_the_end() {
     sim.settle();
     assert!(sim.peek(b).received(IN) == bytes(3000));
     assert!(matches!(sim.peek(b).heard.last(), Some((_, Event::Closed(IN, None)))));
+}
+
+/// [`CloseHow::Flush`] ends one direction; a peer whose direction ends is answered, then ended too.
+#[test]
+fn a_peer_that_ends_still_gets_what_was_written() {
+    let (mut sim, a, b) = connected(1);
+    sim.net().toward(b, a).buffer(1000);
+    sim.set_reading(a, Reading::Rate(1000));
+    sim.on(b, |m, _| m.write(IN, bytes(5000)));
+    sim.on(a, |m, _| m.close(OUT, CloseHow::Flush));
+    sim.run_for(secs(2));
+    assert_eq!((closed(&sim, a, OUT), closed(&sim, b, IN)), (None, None), "bytes are on their way");
+    sim.settle();
+    assert!(sim.peek(a).received(OUT) == bytes(5000));
+    assert_eq!((closed(&sim, a, OUT), closed(&sim, b, IN)), (Some(None), Some(None)));
+}
+
+#[test]
+fn a_flush_that_takes_too_long_may_be_reset() {
+    let (mut sim, a, b) = connected(1);
+    sim.set_reading(b, Reading::Paused);
+    sim.on(a, |m, _| {
+        m.write(OUT, bytes(3000));
+        m.close(OUT, CloseHow::Flush);
+    });
+    sim.run_for(secs(5));
+    assert_eq!(closed(&sim, a, OUT), None);
+    sim.on(a, |m, _| m.close(OUT, CloseHow::Reset));
+    sim.settle();
+    assert_eq!((closed(&sim, a, OUT), closed(&sim, b, IN)), (None, Some(Some(IoKind::Reset))));
 }
 
 #[test]
@@ -215,13 +247,10 @@ fn what_is_written_before_the_connection_is_open_goes_out() {
         assert_eq!(sim.peek(b).received(IN), b"early");
         assert_eq!(closed(&sim, b, IN), close.then_some(None));
         let opened = |event: &Event| *event == Event::Connected(OUT);
-        assert_eq!(sim.peek(a).first(opened).is_some(), !close, "who has closed hears nothing more");
+        assert_eq!(closed(&sim, a, OUT), close.then_some(None));
         let drained = |event: &Event| matches!(event, Event::Drained(..));
-        assert!(
-            close
-                || sim.peek(a).heard.iter().position(|(_, e)| opened(e))
-                    < sim.peek(a).heard.iter().position(|(_, e)| drained(e))
-        );
+        let position = |of: &dyn Fn(&Event) -> bool| sim.peek(a).heard.iter().position(|(_, e)| of(e));
+        assert!(position(&opened).is_some() && position(&opened) < position(&drained));
     }
 }
 
@@ -246,7 +275,7 @@ fn both_ends_may_close_at_once() {
     sim.on(a, |m, _| m.close(OUT, CloseHow::Flush));
     sim.on(b, |m, _| m.close(IN, CloseHow::Flush));
     sim.settle();
-    assert_eq!((closed(&sim, a, OUT), closed(&sim, b, IN)), (None, None));
+    assert_eq!((closed(&sim, a, OUT), closed(&sim, b, IN)), (Some(None), Some(None)));
     let remote = sim.addr(b, 5060);
     sim.on(a, |m, _| m.connect(2, remote));
     sim.settle();

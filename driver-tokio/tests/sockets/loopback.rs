@@ -210,7 +210,10 @@ async fn closing_flushes_or_resets() {
         })
         .await;
         match how {
-            CloseHow::Flush => assert_eq!(got, (8 << 20, false)),
+            CloseHow::Flush => {
+                assert_eq!(got, (8 << 20, false));
+                assert_eq!(closed(&node, conn.0).await, None, "its end is told when the peer's has come");
+            }
             CloseHow::Reset => assert!(got.0 < 8 << 20 && got.1, "{got:?}"),
         }
     }

@@ -194,8 +194,10 @@ impl Phone {
             Manner::Now(reply) => question.answer(reply),
             Manner::Later => self.defer(question),
             Manner::Rings(time, reply) => {
-                if let Err(error) = cx.provisional(question.pending(), Reply::ringing()) {
-                    self.faults.push(format!("cannot ring: {error}"));
+                match cx.provisional(question.pending(), Reply::ringing()) {
+                    // A BYE or CANCEL may have come with the request; then the news of the end follows.
+                    Ok(()) | Err(ProvisionalError::Gone(Gone)) => {}
+                    Err(error) => self.faults.push(format!("cannot ring: {error}")),
                 }
                 let alarm = cx.alarm(time).expect("the limit of alarms is far");
                 self.alarms.insert(alarm, reply);

@@ -368,6 +368,28 @@ fn dl_21_mortal_dialogs() {
     rest(&mut sim, &[bob]);
 }
 
+/// DL-21, RFC 5407 §2: a re-INVITE that waits for the application when it hangs up gets 487, and cannot be accepted later.
+#[test]
+fn dl_21_open_requests_end_with_the_dialog() {
+    let mut sim = world();
+    let phone = Phone::new("10.1.0.2").reinvite(Manner::Later).other(Manner::Later);
+    let bob = Ua::new(&mut sim, "bob", phone);
+    let alice = sim.puppet("alice");
+    let ok = caller(&mut sim, alice, bob);
+    alice.send(&mut sim, &in_call(&ok, "INVITE", 2, "Contact: <sip:alice@[local]>\n"));
+    alice.send(&mut sim, &in_call(&ok, "INFO", 3, ""));
+    sim.run_for(ms(10));
+    bob.hang_up(&mut sim);
+    let bye = alice.expect(&mut sim, "BYE");
+    alice.expect(&mut sim, "487 INFO");
+    let refusal = alice.expect(&mut sim, "487 INVITE");
+    assert!(bob.act(&mut sim, |phone, cx| phone.answer(cx, Phone::accept())).is_err());
+    let branch = param(&refusal, "Via", "branch").expect("a branch");
+    alice.send(&mut sim, &in_call(&ok, "ACK", 2, "").replace("[branch]", &branch));
+    alice.reply_with(&mut sim, &bye, 200, "", b"");
+    rest(&mut sim, &[bob]);
+}
+
 /// A dialog lives no longer than the configuration allows, and nothing of a call outlasts it.
 #[test]
 fn dialogs_expire() {

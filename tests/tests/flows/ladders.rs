@@ -218,6 +218,18 @@ fn refused_as_busy() {
     golden("busy", &sim);
 }
 
+/// IS-13: over a stream a refusal is over with its ACK, since Timer I is zero.
+#[test]
+fn refused_over_tcp() {
+    let mut sim = world();
+    let [alice, bob] = two(&mut sim, Phone::new("10.1.0.2").invite(Manner::Now(Reply::busy())));
+    alice.dial(&mut sim, &bob.tcp_uri());
+    sim.run_for(Duration::from_millis(10));
+    assert!(alice.endpoint(&sim).is_idle() && bob.endpoint(&sim).is_idle());
+    rest(&mut sim, &[alice, bob]);
+    golden("busy_tcp", &sim);
+}
+
 /// RFC 3428: a MESSAGE whose answer takes longer than 3.5 s gets a 100 then (NS-13, RFC 4320 §4.1).
 #[test]
 fn a_message_answered_late() {

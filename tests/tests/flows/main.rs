@@ -1,7 +1,10 @@
 //! Call flows between real endpoints, and against peers played by hand, in virtual time.
 
+mod cancel;
 mod dialogs;
+mod forks;
 mod ladders;
 mod races;
 mod requests;
 mod script;
+mod transport;

@@ -62,24 +62,6 @@ pub(crate) fn in_call(response: &Heard, method: &str, cseq: u32, fields: &str) -
     )
 }
 
-/// Writes a request of the callee in the dialog that it answered; `ack` is any request of the caller in it.
-pub(crate) fn from_callee(ack: &Heard, method: &str, cseq: u32, fields: &str) -> String {
-    let field = |name| ack.header(name).unwrap_or_default().into_owned();
-    format!(
-        "{method} sip:[remote] SIP/2.0\n\
-        Via: SIP/2.0/[transport] [local];rport;branch=[branch]\n\
-        Max-Forwards: 70\n\
-        From: {}\n\
-        To: {}\n\
-        Call-ID: {}\n\
-        CSeq: {cseq} {method}\n\
-        {fields}Content-Length: 0\n",
-        field("To"),
-        field("From"),
-        field("Call-ID"),
-    )
-}
-
 /// Writes a response of a callee with a To tag of one's own, as a branch behind a forking proxy.
 pub(crate) fn branch_says(invite: &Heard, status: u16, tag: &str, fields: &str) -> String {
     let field = |name| invite.header(name).unwrap_or_default().into_owned();

@@ -107,11 +107,8 @@ fn mapped_addresses() {
 /// RFC 3261 §19.1.4, RFC 5952: other spellings of one address are equal.
 #[test]
 fn spellings_compare() {
-    let equal = |a: &str, b: &str| {
-        let parse =
-            |text: &str| Uri::parse(text).expect("a URI").is_equivalent(&Uri::parse(b).expect("a URI"));
-        parse(a)
-    };
+    let parse = |text: &'static str| Uri::parse(text).expect("a URI");
+    let equal = |a, b| parse(a).is_equivalent(&parse(b));
     assert!(equal("sip:[2001:db8::1]", "sip:[2001:0DB8:0:0::0001]"));
     assert!(!equal("sip:[2001:db8::1]", "sip:[2001:db8::1]:5060"));
     assert!(!equal("sip:[::ffff:192.0.2.1]", "sip:192.0.2.1"));

@@ -102,6 +102,10 @@ section! {
         headers: usize,
         /// Bytes of one header field's value.
         header_value: usize,
+        /// Items of one header field's list.
+        list: usize,
+        /// Parameters of one header field's item or of a URI.
+        params: usize,
         /// Bytes of a body.
         body: usize,
         /// Multipart bodies within one another.

@@ -48,7 +48,8 @@ pub(super) struct Invite {
     pub(super) rings_until: Instant,
     /// The dialog that its first 2xx made.
     pub(super) accepted: Option<u64>,
-    /// The To tags of 2xx responses that could have no dialog and were ended at once.
+    /// The To tags of 2xx responses that could have no dialog and were ended at once, or whose dialog ended before an
+    /// ACK was kept.
     pub(super) given_up: Vec<Box<str>>,
     /// The ACKs sent so far, one a To tag, for copies of what they acknowledge.
     pub(super) acks: Vec<SentAck>,

@@ -15,8 +15,8 @@ pub(super) struct DialogEntry {
     pub(super) unacked: bool,
     /// The CSeq number of the INVITE of ours whose 2xx waits for its ACK.
     pub(super) to_ack: Option<u32>,
-    /// The RSeq of the last reliable provisional response that was received in order.
-    pub(super) rseq: Option<u32>,
+    /// The last reliable provisional response that was received in order.
+    pub(super) in_order: Option<RAck>,
     /// The RAck that a provisional response with an offer waits for.
     pub(super) to_prack: Option<RAck>,
     pub(super) duty: Duty,
@@ -60,7 +60,7 @@ impl DialogEntry {
             client,
             unacked: false,
             to_ack: None,
-            rseq: None,
+            in_order: None,
             to_prack: None,
             duty: Duty::None,
             expires_at,
@@ -163,7 +163,10 @@ impl Call {
     pub(super) fn end_dialog(&mut self, cx: &mut CallCx, serial: u64, end: DialogEnd) {
         let Some(rest) = self.rest.as_mut() else { return };
         let Some(at) = rest.dialogs.iter().position(|entry| entry.dialog.serial == serial) else { return };
-        rest.dialogs.swap_remove(at);
+        let entry = rest.dialogs.swap_remove(at);
+        if let Some(client) = entry.client.filter(|_| entry.dialog.state() != State::Early) {
+            self.give_up(cx, client, entry.dialog.remote_tag());
+        }
         self.tell_dialog(cx, serial, DialogChange::Ended(end));
     }
 
@@ -199,6 +202,8 @@ impl Call {
             self.hang_up(cx, serial, DialogEnd::Expired);
         } else {
             self.end_dialog(cx, serial, DialogEnd::Expired);
+            // An INVITE that still rings cannot be accepted without it.
+            self.answer_open(cx, &Reply::terminated(), Some(serial), None);
         }
         true
     }

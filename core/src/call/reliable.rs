@@ -201,11 +201,13 @@ impl Call {
         // Without a dialog or a number it cannot be acknowledged, and counts like an unreliable one.
         let (Some(serial), Some(rseq)) = (dialog, rseq) else { return true };
         let Some(entry) = self.dialog_mut(serial) else { return true };
-        if Received::of(rseq, entry.rseq) != Received::InOrder {
+        let rack = RAck { rseq, cseq: response.cseq_number() };
+        // RFC 3262 §7.1: RSeq counts within one transaction.
+        let last = entry.in_order.filter(|last| last.cseq == rack.cseq).map(|last| last.rseq);
+        if Received::of(rseq, last) != Received::InOrder {
             return false;
         }
-        entry.rseq = Some(rseq);
-        let rack = RAck { rseq, cseq: response.cseq_number() };
+        entry.in_order = Some(rack);
         if !offered && !response.body().is_empty() {
             // OA-04: the PRACK has to carry the answer.
             entry.to_prack = Some(rack);

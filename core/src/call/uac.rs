@@ -277,14 +277,18 @@ impl Call {
         }
     }
 
+    /// Tells whether an INVITE of ours that made a dialog, or was sent in it, is not acknowledged yet.
     pub(super) fn has_open_client_invite(&self, dialog: u64) -> bool {
-        let unacked =
-            self.dialogs().iter().any(|entry| entry.dialog.serial == dialog && entry.to_ack.is_some());
-        unacked
-            || self
-                .clients()
-                .iter()
-                .any(|c| c.dialog == Some(dialog) && c.method == Method::Invite && c.is_open())
+        let Some(entry) = self.dialogs().iter().find(|entry| entry.dialog.serial == dialog) else {
+            return false;
+        };
+        // Once one fork has accepted, the dialogs of the others only wait for their ends.
+        let maker = entry.client.filter(|_| entry.dialog.state() == State::Early);
+        let concerns = |client: &ClientTransaction| {
+            client.dialog == Some(dialog) || client.dialog.is_none() && maker == Some(client.serial)
+        };
+        entry.to_ack.is_some()
+            || self.clients().iter().any(|c| c.method == Method::Invite && c.is_open() && concerns(c))
     }
 
     /// Starts a request: sends it if its next hop is an address, looks the address up otherwise.
@@ -527,6 +531,11 @@ impl Call {
             let _lost = cx.send(Outbound { target, bytes, owner, awaits: false });
             return;
         }
+        // More forks than there may be dialogs at once are not kept, however soon each of them ends.
+        let many = client.dialog.is_none() && invite.acks.len() >= cx.settings.limits().dialogs_per_call;
+        if many || invite.given_up.iter().any(|tag| **tag == *to_tag) {
+            return self.ack_without_dialog(cx, at, response);
+        }
         let (serial, cseq, reinvite) = (client.serial, client.cseq, client.dialog);
         let status = response.status();
         let cancelled = invite.cancel != Cancel::No;
@@ -635,6 +644,18 @@ impl Call {
             self.tell_dialog(cx, serial, DialogChange::TargetRefreshed);
         }
         Some(serial)
+    }
+
+    /// Notes that a dialog of an INVITE has ended, lest a copy of its 2xx begin it anew (RFC 5407 §3.1.6).
+    pub(super) fn give_up(&mut self, cx: &CallCx, client: u64, to_tag: &str) {
+        let limit = cx.settings.limits().dialogs_per_call;
+        let Some(at) = self.client_at(client) else { return };
+        let Some(invite) = self.rest().clients[at].invite.as_mut() else { return };
+        let known = invite.acks.iter().any(|ack| &*ack.to_tag == to_tag)
+            || invite.given_up.iter().any(|tag| **tag == *to_tag);
+        if !known && invite.given_up.len() < limit {
+            invite.given_up.push(to_tag.into());
+        }
     }
 
     fn new_dialog(&mut self, cx: &mut CallCx, at: usize, view: View<'_>) -> Option<u64> {

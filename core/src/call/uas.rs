@@ -14,7 +14,7 @@ use crate::{
         Ask, AskId, DialogChange, DialogEnd, DialogHandle, Event, MethodFacts, ProvisionalError, Question,
         Reply, Routing, RoutingFacts, ServerEnd, Verdict, Void,
     },
-    dialog::{Acceptance, OutOfOrder},
+    dialog::{Acceptance, OutOfOrder, State, has_target},
     syntax::{HeaderId, HeaderName, HeaderValue, Method, Request, Scheme, StatusCode, UriError, View},
     transaction::{ServerState, acknowledges, cancels, plainly_answered, retransmits},
     transport::{Outbound, Owner, Target},
@@ -90,7 +90,7 @@ fn process(cx: &mut CallCx, walk: &mut Walk, call: Option<&mut Call>) -> Result<
             Err(Reply::no_dialog())
         }
         Method::Invite if call.is_some_and(|call| call.has_all_dialogs(walk)) => Err(Reply::shed()),
-        Method::Invite if view.contacts().count() != 1 || view.contact_is_star() => {
+        Method::Invite if view.contacts().count() != 1 || !has_target(view) => {
             Err(Reply::bad_request().reason(HeaderValue::from_static("INVITE Needs One Contact")))
         }
         _ => Ok(()),
@@ -425,7 +425,13 @@ impl Call {
         let Some(mut walk) = server.walk.take() else { return };
         // An INVITE cannot be accepted without the dialog that its ACK would come in.
         let crowded = server.dialog.is_none() && self.has_all_dialogs(&walk);
-        let instead = (crowded && server.invite && reply.status.is_success()).then(Reply::shed);
+        let accepts = server.invite && reply.status.is_success();
+        let lost = server.dialog.is_some_and(|serial| !self.is_alive(serial));
+        let instead = match accepts {
+            true if crowded => Some(Reply::shed()),
+            true if lost => Some(Reply::terminated()),
+            _ => None,
+        };
         let reply = instead.as_ref().unwrap_or(reply);
         if let Some(sent) = server.provisionals.as_mut().filter(|sent| sent.withholds(reply)) {
             // RFC 3262 §3: a 2xx waits for the PRACK of a provisional response that carried a session description.
@@ -563,6 +569,11 @@ impl Call {
             self.answer_open(cx, &Reply::terminated(), Some(serial), Some(walk.serial));
         }
         Ok(serial)
+    }
+
+    /// Tells whether a dialog is there and has had no BYE.
+    fn is_alive(&self, serial: u64) -> bool {
+        self.dialog(serial).is_some_and(|dialog| dialog.state() != State::Ending)
     }
 
     /// Tells whether there is no room for another dialog.

@@ -192,6 +192,11 @@ impl Dialog {
     }
 }
 
+/// Tells whether a message names a Contact to which requests in a dialog can be sent (RFC 3261 §8.1.1.8).
+pub(crate) fn has_target(message: View<'_>) -> bool {
+    contact(message).is_some()
+}
+
 /// Returns the SIP URI of the one Contact, by which the peer wants to be reached.
 fn contact(message: View<'_>) -> Option<UriBuf> {
     let uri = message.contacts().next()?.uri().ok()?;

@@ -190,8 +190,10 @@ impl<S: Service> Host<S> {
     }
 
     fn tell_watch(&mut self, client: ClientHandle, update: ClientUpdate<'_>) {
-        if let Some(watch) = self.watches.get_mut(&client) {
-            watch(update);
+        let Some(watch) = self.watches.get_mut(&client) else { return };
+        if catch_unwind(AssertUnwindSafe(|| watch(update))).is_err() {
+            self.endpoint.count_panic();
+            self.watches.remove(&client);
         }
     }
 }

@@ -23,7 +23,7 @@ mod peek;
 mod reader;
 pub(crate) mod scan;
 mod status;
-#[cfg(any(test, feature = "proptest"))]
+#[cfg(all(any(test, feature = "proptest"), not(target_family = "wasm")))]
 pub mod strategy;
 mod tel;
 mod uri;

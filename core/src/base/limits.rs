@@ -76,7 +76,7 @@ impl Default for Limits {
             headers: 256,
             header_value: 16_384,
             list: 256,
-            params: 64,
+            params: 128,
             body: 1 << 20,
             streams: 64,
             body_depth: 4,

@@ -75,7 +75,7 @@ fn spaces(message: &Message<'_>) -> Found {
     // Neither a method nor a Request-URI has spaces, and a phrase may have any number.
     let (start, parts) = match view.is_request() {
         true => (view.start_line(), 3),
-        false => (view.start_line().get(..12).unwrap_or_else(|| view.start_line()), 2),
+        false => (view.start_line().get(..12).unwrap_or(""), 2),
     };
     (start.trim_end().split(' ').count() > parts).then_some((Kind::Space, None))
 }

@@ -31,11 +31,8 @@ pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits, message: &mut Message<'b
     message.fault = outcome.err().map(|kind| failed(kind, first.start()));
     let mut length = None;
     let short = short(limits);
-    if first.len() > short
-        && let StartLine::Request { uri, .. } = message.facts.line
-        && params_of(uri.bytes(window)) > limits.params
-    {
-        message.fault.get_or_insert_with(|| failed(Kind::TooManyParams, uri.start()));
+    if first.len() > short {
+        measure_uri(window, limits, message);
     }
     loop {
         if lines.pos == input.len() {
@@ -47,9 +44,12 @@ pub(crate) fn split<'b>(buf: &'b [u8], limits: &Limits, message: &mut Message<'b
         if line.len() == 0 {
             break;
         }
-        let outcome = field(window, line, message, &mut length, limits, short);
+        let outcome = field(window, line, message, &mut length, limits);
         if let Err((kind, header)) = outcome {
             message.fault.get_or_insert_with(|| ParseError { kind, offset: base + line.start(), header });
+        }
+        if line.len() > short {
+            measure(window, line, limits, message);
         }
     }
     let (head, rest) = input.split_at_checked(lines.pos).unwrap_or((input, &[]));
@@ -208,7 +208,6 @@ fn field(
     message: &mut Message<'_>,
     length: &mut Option<Result<usize, ()>>,
     limits: &Limits,
-    short: usize,
 ) -> Result<(), (Kind, Option<HeaderId>)> {
     let text = line.bytes(bytes);
     let colon = scan::find_colon(text).ok_or((Kind::Field, None))?;
@@ -221,9 +220,6 @@ fn field(
         return Err((Kind::TooManyHeaders, None));
     }
     message.fields.push(Field { name, value, id });
-    if value.len() > short {
-        measure(id, value.bytes(bytes), limits).map_err(|kind| (kind, Some(id)))?;
-    }
     if id == HeaderId::ContentLength {
         content_length(value.bytes(bytes), length).map_err(|kind| (kind, Some(id)))?;
     }
@@ -235,12 +231,36 @@ fn short(limits: &Limits) -> usize {
     limits.header_value.min(limits.list.min(limits.params).saturating_mul(2))
 }
 
-/// Holds a long value against the limits, in one pass.
+/// Holds the header field of a long line, which was added last, against the limits.
 #[cold]
-fn measure(id: HeaderId, value: &[u8], limits: &Limits) -> Result<(), Kind> {
+fn measure(bytes: &[u8], line: Span, limits: &Limits, message: &mut Message<'_>) {
+    let last = message.fields.last().filter(|field| field.name.start() == line.start());
+    let Some(&Field { value, id, .. }) = last else { return };
+    if let Err(kind) = measure_value(id, value.bytes(bytes), limits) {
+        let offset = message.base + line.start();
+        message.fault.get_or_insert(ParseError { kind, offset, header: Some(id) });
+    }
+}
+
+/// Holds the Request-URI against the limits.
+#[cold]
+fn measure_uri(bytes: &[u8], limits: &Limits, message: &mut Message<'_>) {
+    if let StartLine::Request { uri, .. } = message.facts.line
+        && params_of(uri.bytes(bytes)) > limits.params
+    {
+        let offset = message.base + uri.start();
+        message.fault.get_or_insert(ParseError { kind: Kind::TooManyParams, offset, header: None });
+    }
+}
+
+/// Counts values and parameters, in one pass.
+fn measure_value(id: HeaderId, value: &[u8], limits: &Limits) -> Result<(), Kind> {
     use HeaderId as H;
     if value.len() > limits.header_value {
         return Err(Kind::HeaderTooLong);
+    }
+    if value.len() <= short(limits) {
+        return Ok(());
     }
     if matches!(id, H::Other | H::CallId | H::Subject | H::Organization | H::Server | H::UserAgent | H::Date)
     {

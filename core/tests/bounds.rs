@@ -69,7 +69,6 @@ fn parameters_are_limited() {
 
 /// RFC 4475 §3.1.2, C016: each form is forgiven alone.
 #[test]
-#[expect(clippy::result_large_err, reason = "it is what `parse_with` returns")]
 fn each_form_is_forgiven_alone() {
     type Set = fn(&mut Leniency);
     let plain = request("sip:a@b", "");

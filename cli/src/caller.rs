@@ -5,7 +5,7 @@ use std::{
 };
 
 use sansip::{
-    ClientEnd, ClientHandle, Config, Cx, DialogChange, DialogEnd, DialogHandle, HeaderValue, IoKind,
+    ClientEnd, ClientHandle, Command, Config, Cx, DialogChange, DialogEnd, DialogHandle, HeaderValue, IoKind,
     Outgoing, Proto, Response, SendError, Service, SocketId, UriBuf,
 };
 use thiserror::Error;
@@ -83,6 +83,9 @@ pub(crate) struct Caller {
     news: Sender<News>,
     client: Option<ClientHandle>,
     dialog: Option<DialogHandle>,
+    socket: Option<SocketId>,
+    /// How often another port may be tried.
+    tries: u8,
 }
 
 /// What the program has to know.
@@ -103,7 +106,7 @@ pub(crate) enum News {
 impl Caller {
     /// Makes one that sends from a local address.
     pub(crate) const fn new(local: IpAddr, news: Sender<News>) -> Self {
-        Self { local, news, client: None, dialog: None }
+        Self { local, news, client: None, dialog: None, socket: None, tries: 8 }
     }
 
     /// Sends the request that is spoken of from now on.
@@ -122,6 +125,14 @@ impl Caller {
         self.dialog.is_some_and(|dialog| cx.bye(dialog).is_ok())
     }
 
+    /// Opens a UDP socket on a port that the system chooses; TCP follows on the same port.
+    fn listen(&mut self, cx: &mut Cx<'_>) {
+        match cx.listen(Proto::Udp, SocketAddr::new(self.local, 0)) {
+            Ok(socket) => self.socket = Some(socket),
+            Err(_) => self.tell(News::Ready(Err(IoKind::Limit))),
+        }
+    }
+
     fn tell(&self, news: News) {
         // The program may have stopped to listen.
         let _told = self.news.send(news);
@@ -130,16 +141,20 @@ impl Caller {
 
 impl Service for Caller {
     fn init(&mut self, cx: &mut Cx<'_>) {
-        // TCP follows on the same port.
-        if cx.listen(Proto::Udp, SocketAddr::new(self.local, 0)).is_err() {
-            self.tell(News::Ready(Err(IoKind::Limit)));
-        }
+        self.listen(cx);
     }
 
-    fn bound(&mut self, _: &mut Cx<'_>, _: SocketId, proto: Proto, result: Result<SocketAddr, IoKind>) {
-        match (proto, result) {
-            (Proto::Udp, Ok(_)) => {}
-            (Proto::Udp, Err(error)) => self.tell(News::Ready(Err(error))),
+    fn bound(&mut self, cx: &mut Cx<'_>, _: SocketId, proto: Proto, result: Result<SocketAddr, IoKind>) {
+        match (proto, result, self.socket) {
+            (Proto::Udp, Ok(_), _) => {}
+            (Proto::Udp, Err(error), _) => self.tell(News::Ready(Err(error))),
+            // The port that the system chose for UDP is taken for TCP, where a BYE would come: another may be free.
+            (_, Err(IoKind::AddressInUse), Some(socket)) if self.tries > 0 => {
+                self.tries -= 1;
+                // It was opened a moment ago.
+                let _closed = cx.command(Command::Unlisten { socket });
+                self.listen(cx);
+            }
             // Without a listener for TCP, everything can still be sent.
             _ => self.tell(News::Ready(Ok(()))),
         }

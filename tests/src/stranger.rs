@@ -17,7 +17,7 @@ pub(crate) struct Stranger {
     bell: Arc<Bell>,
 }
 
-/// How a [`Stranger`] behaves.
+/// How a stranger behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Manner {
     /// Opens a UDP socket and says nothing.
@@ -28,7 +28,7 @@ pub enum Manner {
     Says(SocketAddr, Bytes),
 }
 
-/// What a [`Stranger`] has seen.
+/// What a stranger has seen.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<Seen>>);
 

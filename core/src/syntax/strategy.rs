@@ -1,4 +1,4 @@
-//! Strategies for [`proptest`]: valid messages and their parts, as peers spell them.
+//! Strategies for `proptest`: valid messages and their parts, as peers spell them.
 //!
 //! They shrink towards short texts in their usual spelling. All are boxed: as values inside each other they would fill the
 //! stack of a test's thread.

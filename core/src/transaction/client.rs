@@ -394,9 +394,9 @@ mod tests {
     #[test]
     fn tmr_07_stalled_beyond_the_end() {
         for kind in [Invite, NonInvite] {
-            for now in [at(32_000), at(1 << 40), Instant::from_nanos(u64::MAX)] {
+            for moment in [at(32_000), at(1 << 40), Instant::from_nanos(u64::MAX)] {
                 let mut machine = start(kind, UDP);
-                let fired: Vec<_> = std::iter::from_fn(|| machine.expire(now, &rfc())).collect();
+                let fired: Vec<_> = std::iter::from_fn(|| machine.expire(moment, &rfc())).collect();
                 let [(first, send), (second, end)] = fired[..] else { panic!("{fired:?}") };
                 assert!(matches!(first, Timer::A | Timer::E) && send == Actions::SEND);
                 assert!(matches!(second, Timer::B | Timer::F) && end == timeout());

@@ -219,3 +219,44 @@ pub(crate) fn start(
 const OPENING: Duration = Duration::from_secs(5);
 
 const USER: &str = "sansip";
+
+#[cfg(test)]
+mod tests {
+    use sansip::{Endpoint, Host, Input, Instant, Machine as _, Output, Seed};
+
+    use super::*;
+
+    fn binds(host: &mut Host<Caller>) -> Vec<(SocketId, Proto)> {
+        std::iter::from_fn(|| host.poll_output())
+            .filter_map(|output| match output {
+                Output::Bind { socket, proto, .. } => Some((socket, proto)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn bind_next(host: &mut Host<Caller>, tcp: Result<u16, IoKind>) {
+        for (wanted, result) in [(Proto::Udp, Ok(7000)), (Proto::Tcp, tcp)] {
+            let [(socket, proto)] = binds(host)[..] else { panic!("one socket at a time") };
+            assert_eq!(proto, wanted);
+            let result = result.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+            host.handle_input(Instant::EPOCH, Input::Bound { socket, result });
+        }
+    }
+
+    /// RFC 3261 §18.2.1: TCP listens where UDP does, or a request of the peer over TCP would find nobody.
+    #[test]
+    fn another_port_is_tried_when_tcp_cannot_follow() {
+        let (sender, news) = mpsc::channel();
+        let caller = Caller::new(IpAddr::from([127, 0, 0, 1]), sender);
+        let endpoint =
+            Endpoint::new(Config::default(), &Seed::from_u64(1), Instant::EPOCH).expect("the defaults");
+        let mut host = Host::new(endpoint, caller);
+        host.handle_input(Instant::EPOCH, Input::Timeout);
+        bind_next(&mut host, Err(IoKind::AddressInUse));
+        assert!(news.try_recv().is_err(), "not ready without TCP");
+        bind_next(&mut host, Ok(7000));
+        assert!(matches!(news.try_recv(), Ok(News::Ready(Ok(())))));
+        assert!(binds(&mut host).is_empty());
+    }
+}

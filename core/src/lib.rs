@@ -28,7 +28,7 @@ pub use crate::{
     syntax::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, UriBuf},
     transaction::Timing,
     transport::{
-        CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId, RecordKind,
-        Records, SocketId, Unreachable,
+        CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Naptr, Output, PeerInfo, Proto, QueryId,
+        RecordKind, Records, SocketId, Srv, UnknownProto, Unreachable,
     },
 };

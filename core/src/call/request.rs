@@ -56,9 +56,6 @@ impl Hop {
     /// Reads host, port and transport (RFC 3263 §4: maddr counts before the host).
     pub(super) fn of(uri: Uri<'_>) -> Result<Self, SendError> {
         let bad = |why| SendError::Uri { uri: uri.as_str().into(), why };
-        if uri.is_sips() {
-            return Err(bad("sips needs TLS, which this endpoint does not have"));
-        }
         let named = uri.host().ok_or_else(|| bad("only sip URIs can be sent to"))?;
         let host = match uri.maddr() {
             Some(maddr) => Host::parse(maddr).map_err(|_| bad("its maddr is no host"))?,
@@ -72,10 +69,17 @@ impl Hop {
             (None, _) => return Err(bad("its host is no host")),
         };
         let proto = match uri.transport() {
-            Some(name) => {
-                Some(name.parse().map_err(|_| bad("its transport is not supported: use udp or tcp"))?)
-            }
+            Some(name) => Some(name.parse().map_err(|_| bad("its transport is not known"))?),
             None => None,
+        };
+        // RFC 3261 §26.2.2: sips means TLS on every hop; RFC 7118 §5.3 says secure WebSocket with it.
+        let proto = match (uri.is_sips(), proto) {
+            (false, proto) => proto,
+            (true, None | Some(Proto::Tcp | Proto::Tls)) => Some(Proto::Tls),
+            (true, Some(Proto::Ws | Proto::Wss)) => Some(Proto::Wss),
+            (true, Some(Proto::Udp | Proto::Sctp)) => {
+                return Err(bad("its transport has no TLS, which sips needs"));
+            }
         };
         let port = uri.port().unwrap_or_else(|| proto.unwrap_or(Proto::Udp).default_port());
         Ok(Self { host, port, proto })

@@ -42,11 +42,19 @@ impl Endpoint {
         }
     }
 
-    /// Cuts a stream into messages.
+    /// Cuts a stream into messages, unless its transport keeps them whole.
     fn stream(&mut self, conn: ConnId, mut data: &[u8]) {
         let settings = self.cx.settings.clone();
         let limits = settings.limits();
         let Some((mut framer, flow)) = self.cx.transport.lend_framer(conn) else { return };
+        if flow.proto().keeps_messages() {
+            match data {
+                // RFC 7118 §6 and RFC 5626 §4.4.1: the keep-alive is a message of its own.
+                b"\r\n\r\n" => self.cx.transport.pong(self.cx.now, limits, conn, &mut self.cx.outputs),
+                message => self.message(flow, message),
+            }
+            return self.cx.transport.return_framer(self.cx.now, limits, conn, framer);
+        }
         loop {
             match framer.next(&mut data, limits) {
                 Frame::Message(bytes) => {

@@ -16,6 +16,7 @@ use crate::{
 /// One stream connection.
 #[derive(Clone)]
 pub(super) struct Conn {
+    proto: Proto,
     remote: SocketAddr,
     state: State,
     framer: Framer,
@@ -40,18 +41,19 @@ enum State {
 }
 
 impl Conn {
-    pub(super) fn opening(now: Instant, limits: &Limits, remote: SocketAddr) -> Self {
+    pub(super) fn opening(now: Instant, limits: &Limits, proto: Proto, remote: SocketAddr) -> Self {
         let deadline = now + limits.connect;
-        Self::new(remote, State::Opening(Vec::new()), deadline)
+        Self::new(proto, remote, State::Opening(Vec::new()), deadline)
     }
 
-    fn open(now: Instant, limits: &Limits, local: SocketAddr, remote: SocketAddr) -> Self {
-        Self::new(remote, State::Open { local }, now + limits.idle)
+    fn open(now: Instant, limits: &Limits, proto: Proto, (local, remote): (SocketAddr, SocketAddr)) -> Self {
+        Self::new(proto, remote, State::Open { local }, now + limits.idle)
     }
 
-    fn new(remote: SocketAddr, state: State, deadline: Instant) -> Self {
+    fn new(proto: Proto, remote: SocketAddr, state: State, deadline: Instant) -> Self {
         let users = BTreeSet::new();
         Self {
+            proto,
             remote,
             state,
             framer: Framer::new(),
@@ -117,16 +119,18 @@ impl Transport {
         (local, remote): (SocketAddr, SocketAddr),
         out: &mut VecDeque<Output>,
     ) -> bool {
-        let wanted = self.sockets.contains_key(&socket) && !self.conns.contains_key(&conn);
-        if !wanted || self.conns.len() >= limits.connections {
+        let listener = self.sockets.get(&socket).filter(|_| !self.conns.contains_key(&conn));
+        let Some(proto) =
+            listener.map(|listener| listener.proto).filter(|_| self.conns.len() < limits.connections)
+        else {
             out.push_back(Output::Close { conn, how: CloseHow::Reset });
             return false;
-        }
-        let opened = Conn::open(now, limits, local, remote);
+        };
+        let opened = Conn::open(now, limits, proto, (local, remote));
         self.timers.schedule(opened.wake, Timeout::Conn(conn));
         self.conns.insert(conn, opened);
         // The newest connection from a peer is the one most likely alive.
-        self.by_peer.insert(remote, conn);
+        self.by_peer.insert((proto, remote), conn);
         true
     }
 
@@ -151,7 +155,7 @@ impl Transport {
     pub(crate) fn lend_framer(&mut self, conn: ConnId) -> Option<(Framer, Flow)> {
         let entry = self.conns.get_mut(&conn)?;
         let State::Open { local } = entry.state else { return None };
-        let flow = Flow::Stream { conn, local, remote: entry.remote };
+        let flow = Flow::Stream { conn, proto: entry.proto, local, remote: entry.remote };
         Some((std::mem::take(&mut entry.framer), flow))
     }
 
@@ -193,8 +197,8 @@ impl Transport {
 
     /// Notes that a transaction waits for no more answers from a peer.
     pub(crate) fn release(&mut self, target: &Target, owner: Owner) {
-        let Target::Peer { proto: Proto::Tcp, remote, .. } = target else { return };
-        if let Some(entry) = self.by_peer.get(remote).and_then(|conn| self.conns.get_mut(conn)) {
+        let Target::Peer { proto, remote, .. } = target else { return };
+        if let Some(entry) = self.by_peer.get(&(*proto, *remote)).and_then(|conn| self.conns.get_mut(conn)) {
             entry.users.remove(&owner);
         }
     }
@@ -237,8 +241,9 @@ impl Transport {
     /// Takes a connection out of use, and tells those who wait for answers over it.
     fn retire(&mut self, conn: ConnId, error: IoKind) {
         let Some(entry) = self.conns.get_mut(&conn) else { return };
-        if self.by_peer.get(&entry.remote) == Some(&conn) {
-            self.by_peer.remove(&entry.remote);
+        let peer = (entry.proto, entry.remote);
+        if self.by_peer.get(&peer) == Some(&conn) {
+            self.by_peer.remove(&peer);
         }
         let users = std::mem::take(&mut entry.users);
         self.news.extend(users.into_iter().map(|owner| News::Broken { owner, error }));

@@ -10,14 +10,14 @@ use crate::transport::{ConnId, Proto, SocketId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flow {
     Datagram { socket: SocketId, local: SocketAddr, remote: SocketAddr },
-    Stream { conn: ConnId, local: SocketAddr, remote: SocketAddr },
+    Stream { conn: ConnId, proto: Proto, local: SocketAddr, remote: SocketAddr },
 }
 
 impl Flow {
     pub(crate) const fn proto(&self) -> Proto {
         match self {
             Self::Datagram { .. } => Proto::Udp,
-            Self::Stream { .. } => Proto::Tcp,
+            Self::Stream { proto, .. } => *proto,
         }
     }
 

@@ -223,12 +223,33 @@ pub enum Proto {
     Udp,
     /// A byte stream (RFC 3261 §18).
     Tcp,
+    /// A byte stream under TLS (RFC 3261 §26.2).
+    Tls,
+    /// WebSocket messages (RFC 7118).
+    Ws,
+    /// WebSocket messages under TLS (RFC 7118).
+    Wss,
+    /// SCTP messages (RFC 4168).
+    Sctp,
 }
 
 impl Proto {
+    /// Every transport, the one without a connection first.
+    pub const ALL: [Self; 6] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss, Self::Sctp];
+
     /// Tells whether the transport delivers or reports failure by itself, so that transactions need not retransmit.
     pub const fn is_reliable(self) -> bool {
         !matches!(self, Self::Udp)
+    }
+
+    /// Tells whether TLS protects it, as SIPS asks for (RFC 3261 §26.2.2).
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Tells whether a driver hands over whole messages ([`Input::Received`]), so that nothing has to be framed.
+    pub const fn keeps_messages(self) -> bool {
+        matches!(self, Self::Udp | Self::Ws | Self::Wss | Self::Sctp)
     }
 
     /// Returns the name as a Via header field shows it.
@@ -236,20 +257,35 @@ impl Proto {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
+            Self::Sctp => "SCTP",
         }
     }
 
     /// Returns the name as a URI's `transport` parameter shows it.
+    ///
+    /// Secure WebSocket is said with `ws` in a SIPS URI (RFC 7118 §5.3); `wss` stands where there is no scheme to say it.
     pub const fn param(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Sctp => "sctp",
         }
     }
 
-    /// Returns the port used when none is given.
+    /// Returns the port used when none is given (RFC 3261 §19.1.2, RFC 7118 §8).
     pub const fn default_port(self) -> u16 {
-        5060
+        match self {
+            Self::Udp | Self::Tcp | Self::Sctp => 5060,
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
     }
 }
 
@@ -264,23 +300,37 @@ impl FromStr for Proto {
     type Err = UnknownProto;
 
     fn from_str(text: &str) -> Result<Self, UnknownProto> {
-        [Self::Udp, Self::Tcp]
+        Self::ALL
             .into_iter()
             .find(|proto| proto.param().eq_ignore_ascii_case(text))
             .ok_or_else(|| UnknownProto(text.into()))
     }
 }
 
-/// A transport that this endpoint does not have.
+/// A transport that SIP does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("transport {0:?} is not supported: use udp or tcp")]
+#[error("transport {0:?} is not known: use udp, tcp, tls, ws, wss or sctp")]
 pub struct UnknownProto(Box<str>);
 
-/// What a driver knows of a peer beyond its address.
+/// What is known of a connection's peer beyond its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
-pub struct PeerInfo {}
+pub struct PeerInfo {
+    /// The SIP domains and host names that the peer's certificate proves (RFC 5922 §7.1); empty without a certificate.
+    pub identities: Vec<DnsName>,
+    /// The origin that a browser states in its handshake (RFC 6455 §10.2).
+    pub origin: Option<Box<str>>,
+    /// The path that a WebSocket was opened at.
+    pub path: Option<Box<str>>,
+}
+
+impl PeerInfo {
+    /// Returns what the certificate with these names proves.
+    pub fn proved(identities: impl IntoIterator<Item = DnsName>) -> Self {
+        Self { identities: identities.into_iter().collect(), ..Self::default() }
+    }
+}
 
 /// How a connection is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -391,6 +441,10 @@ pub enum RecordKind {
     A,
     /// IPv6 addresses.
     Aaaa,
+    /// The hosts and ports of a service (RFC 2782).
+    Srv,
+    /// The transports that a domain prefers (RFC 3403, RFC 3263 §4.1).
+    Naptr,
 }
 
 /// The records of a name, in the order in which the server gave them. Empty if there are none.
@@ -405,6 +459,52 @@ pub enum Records {
         /// The smallest time to live.
         ttl: Duration,
     },
+    /// The answer to [`RecordKind::Srv`].
+    Srv {
+        /// The records.
+        records: Vec<Srv>,
+        /// The smallest time to live.
+        ttl: Duration,
+    },
+    /// The answer to [`RecordKind::Naptr`].
+    Naptr {
+        /// The records.
+        records: Vec<Naptr>,
+        /// The smallest time to live.
+        ttl: Duration,
+    },
+}
+
+/// A host that serves a domain (RFC 2782).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Srv {
+    /// The lowest is tried first.
+    pub priority: u16,
+    /// The share among those of one priority.
+    pub weight: u16,
+    /// The port.
+    pub port: u16,
+    /// The host; none where the record has the root, which says that there is no such service.
+    pub target: Option<DnsName>,
+}
+
+/// A transport of a domain (RFC 3403 §4.1), with the fields that SIP uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Naptr {
+    /// The lowest is looked at first.
+    pub order: u16,
+    /// The lowest of one order is liked best.
+    pub preference: u16,
+    /// What the replacement is: `s` for a name with SRV records.
+    pub flags: Box<str>,
+    /// The service, such as `SIP+D2U` or `SIPS+D2T`.
+    pub services: Box<str>,
+    /// Whether there is a regular expression, which SIP does not use here (RFC 3263 §4.1).
+    pub has_regexp: bool,
+    /// The name to go on with; none where the record has the root.
+    pub replacement: Option<DnsName>,
 }
 
 /// Why a name could not be looked up. A name without records is no error.
@@ -482,6 +582,7 @@ mod tests {
     #[test]
     fn protos_read_any_case() {
         assert_eq!("TCP".parse(), Ok(Proto::Tcp));
-        assert!("sctp".parse::<Proto>().is_err());
+        assert_eq!(Proto::ALL.map(|proto| proto.param().parse()), Proto::ALL.map(Ok));
+        assert!("dccp".parse::<Proto>().is_err());
     }
 }

@@ -43,7 +43,7 @@ impl Transport {
         out: &mut VecDeque<Output>,
     ) -> bool {
         let bound = |v4: bool| {
-            let mut sockets = self.sockets.values().filter(|s| s.proto == proto || proto == Proto::Tcp);
+            let mut sockets = self.sockets.values().filter(|s| s.proto == proto || proto != Proto::Udp);
             sockets.any(|socket| socket.bound.is_some_and(|addr| addr.is_ipv4() == v4))
         };
         let kinds = [(RecordKind::A, bound(true)), (RecordKind::Aaaa, bound(false))];
@@ -74,6 +74,8 @@ impl Transport {
                     if addr.is_ipv4() { lookup.v4.push(addr) } else { lookup.v6.push(addr) }
                 }
             }
+            // An answer to something else than was asked says nothing of addresses.
+            Ok(Records::Srv { .. } | Records::Naptr { .. }) => lookup.error = Some(DnsError::Failed),
             Err(error) => lookup.error = Some(error),
         }
         lookup.open -= 1;

@@ -23,8 +23,8 @@ pub(crate) use self::{
 };
 pub use frame::{Frame, FrameError, Framer};
 pub use io::{
-    BadDnsName, CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Output, PeerInfo, Proto, QueryId,
-    RecordKind, Records, SocketId, UnknownProto, Unreachable,
+    BadDnsName, CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Naptr, Output, PeerInfo, Proto, QueryId,
+    RecordKind, Records, SocketId, Srv, UnknownProto, Unreachable,
 };
 
 /// Sockets, connections and look-ups: everything between a driver and whole messages.
@@ -34,7 +34,7 @@ pub(crate) struct Transport {
     next_socket: u32,
     conns: BTreeMap<ConnId, Conn>,
     /// The connection to use towards a peer.
-    by_peer: BTreeMap<SocketAddr, ConnId>,
+    by_peer: BTreeMap<(Proto, SocketAddr), ConnId>,
     next_conn: u64,
     lookups: BTreeMap<u64, Lookup>,
     queries: BTreeMap<QueryId, u64>,
@@ -151,7 +151,7 @@ impl Transport {
         };
         match proto {
             Proto::Udp => bound(Proto::Udp),
-            Proto::Tcp => bound(Proto::Tcp).or_else(|| bound(Proto::Udp)),
+            _ => bound(proto).or_else(|| bound(Proto::Tcp)).or_else(|| bound(Proto::Udp)),
         }
     }
 
@@ -174,15 +174,15 @@ impl Transport {
                 out.push_back(Output::Transmit { socket, local, remote, payload: bytes });
                 Ok(())
             }
-            Target::Back { flow: Flow::Stream { conn, .. }, fallback } => {
+            Target::Back { flow: Flow::Stream { conn, proto, .. }, fallback } => {
                 let conn = match self.conns.get(&conn).is_some_and(Conn::takes_messages) {
                     true => conn,
-                    false => self.conn_to(now, limits, fallback, out)?,
+                    false => self.conn_to(now, limits, proto, fallback, out)?,
                 };
                 self.write(now, limits, conn, bytes, user, out)
             }
-            Target::Peer { proto: Proto::Tcp, remote, .. } => {
-                let conn = self.conn_to(now, limits, remote, out)?;
+            Target::Peer { proto, remote, .. } => {
+                let conn = self.conn_to(now, limits, proto, remote, out)?;
                 self.write(now, limits, conn, bytes, user, out)
             }
         }
@@ -226,10 +226,11 @@ impl Transport {
         &mut self,
         now: Instant,
         limits: &Limits,
+        proto: Proto,
         remote: SocketAddr,
         out: &mut VecDeque<Output>,
     ) -> Result<ConnId, IoKind> {
-        if let Some(conn) = self.by_peer.get(&remote) {
+        if let Some(conn) = self.by_peer.get(&(proto, remote)) {
             return Ok(*conn);
         }
         if self.conns.len() >= limits.connections {
@@ -237,11 +238,11 @@ impl Transport {
         }
         let conn = ConnId(self.next_conn);
         self.next_conn += 2;
-        let opened = Conn::opening(now, limits, remote);
+        let opened = Conn::opening(now, limits, proto, remote);
         self.timers.schedule(opened.wake(), Timeout::Conn(conn));
         self.conns.insert(conn, opened);
-        self.by_peer.insert(remote, conn);
-        out.push_back(Output::Connect { conn, proto: Proto::Tcp, remote, name: None });
+        self.by_peer.insert((proto, remote), conn);
+        out.push_back(Output::Connect { conn, proto, remote, name: None });
         Ok(conn)
     }
 

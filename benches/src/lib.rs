@@ -4,6 +4,7 @@ mod callgrind;
 mod case;
 mod heap;
 mod load;
+mod loopback;
 mod memory;
 mod parser;
 mod rate;
@@ -14,6 +15,7 @@ pub use crate::{
     case::{CASES, Case, Meter},
     heap::{Allocations, Counting, Heap},
     load::{Caller, Keep, Load, Peer},
+    loopback::{Apart, Ask, OUTSTANDING, Served, Server},
     memory::{Kept, dialog_bytes, transaction_bytes},
     parser::Parser,
     rate::{Rate, call_rate, options_rate, simulator_rate},

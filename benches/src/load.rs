@@ -133,19 +133,30 @@ impl Load {
 pub struct Caller {
     invite: Template,
     number: u64,
+    step: u64,
     tag: String,
 }
 
 impl Default for Caller {
     fn default() -> Self {
-        Self { invite: Template::new(Shape::Invite.bytes()), number: 0, tag: String::new() }
+        Self::every(0, 1)
     }
 }
 
 impl Caller {
+    /// Makes one whose calls are numbered from `step` beyond `number`, so far apart.
+    pub fn every(number: u64, step: u64) -> Self {
+        Self { invite: Template::new(Shape::Invite.bytes()), number, step, tag: String::new() }
+    }
+
+    /// Returns the number of the call that was begun last.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Begins the next call: returns its INVITE.
     pub fn invite(&mut self) -> &[u8] {
-        self.number += 1;
+        self.number += self.step;
         self.invite.numbered(self.number)
     }
 

@@ -1,6 +1,4 @@
-use std::fs;
-
-use crate::{Caller, Heap, Keep, Load, Shape, Template};
+use crate::{Caller, Heap, Keep, Load, Shape, Template, loopback};
 
 /// What one of many costs to keep. The heap's bytes stay zero unless [`Counting`](crate::Counting) is the allocator.
 #[derive(Clone, Copy, Debug)]
@@ -60,10 +58,7 @@ fn each(before: (Heap, Option<i64>), count: u32, answer: usize) -> Kept {
     Kept { requested: Heap::now().since(before.0).live / count, resident: grown, answer }
 }
 
-/// Returns the resident bytes of this process, as Linux tells them.
+/// Returns the resident bytes of this process, where the system tells.
 fn resident() -> Option<i64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: i64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kilobytes * 1024)
+    loopback::resident(std::process::id()).ok()?.try_into().ok()
 }

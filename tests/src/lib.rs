@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod corpus;
+mod kamailio;
 mod loopback;
 mod phone;
 mod process;
@@ -15,6 +16,7 @@ mod stranger;
 
 pub use by_hand::{ByHand, Raw, answer, closes, messages, methods, statuses};
 pub use corpus::rfc4475;
+pub use kamailio::{Kamailio, Ports, TlsFiles};
 pub use loopback::{Peer, free_port};
 pub use phone::{Conduct, Note, Phone, invite, offer, uri, uri_of};
 pub use process::{Finished, Process};

@@ -21,14 +21,14 @@ pub use crate::{
         AckMode, AlarmId, Answer, Ask, AskId, Body, ClientEnd, ClientHandle, Command, CommandError, Config,
         ConfigError, DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, Gone, InputBuf,
         MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply, Routing,
-        RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
+        RoutingFacts, SendError, ServerEnd, ServerHandle, UdpSize, Verdict, Void,
     },
     endpoint::{Cx, DialogView, Endpoint, Machine, Stats},
     service::{ClientUpdate, Host, NodeError, Received, RequestError, Service},
     syntax::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, UriBuf},
     transaction::Timing,
     transport::{
-        CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Naptr, Output, PeerInfo, Proto, QueryId,
-        RecordKind, Records, SocketId, Srv, UnknownProto, Unreachable,
+        CloseHow, ConnId, DnsError, DnsName, FlowChange, FlowId, Input, Interface, IoKind, Naptr, Output,
+        PeerInfo, Proto, QueryId, RecordKind, Records, SocketId, Srv, UnknownProto, Unreachable,
     },
 };

@@ -37,6 +37,10 @@ pub struct Limits {
     pub questions: usize,
     /// Stream connections at once over all listeners, closing ones included. One more is reset at once.
     pub connections: usize,
+    /// Stream connections that one listener has accepted, closing ones included. One more is reset at once.
+    pub connections_per_listener: usize,
+    /// Stream connections accepted from one peer address, closing ones included. One more is reset at once.
+    pub connections_per_peer: usize,
     /// Bytes on their way out of one connection. More closes the connection.
     pub unsent: usize,
     /// How long a message may stay unfinished on a stream before the connection is closed.
@@ -59,6 +63,8 @@ pub struct Limits {
     pub answer: Duration,
     /// Alarms set by the application at once.
     pub alarms: usize,
+    /// STUN servers that are asked at once.
+    pub probes: usize,
 }
 
 impl Limits {
@@ -87,6 +93,8 @@ impl Default for Limits {
             reliable_queue: 16,
             questions: 100_000,
             connections: 16_384,
+            connections_per_listener: 16_384,
+            connections_per_peer: 4096,
             unsent: 1 << 20,
             half_message: Duration::from_secs(32),
             idle: Duration::from_secs(180),
@@ -98,6 +106,7 @@ impl Default for Limits {
             invite_answer: Duration::from_secs(180),
             answer: Duration::from_secs(30),
             alarms: 1_000_000,
+            probes: 256,
         }
     }
 }

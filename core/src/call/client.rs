@@ -2,7 +2,10 @@ use std::sync::Arc;
 
 use crate::{
     base::{Instant, Limits},
-    call::{CallCx, Draft, request::Hop, request::Written},
+    call::{
+        CallCx, Draft,
+        request::{Hop, SENT_BY_PORT, Written},
+    },
     decision::{AckMode, ClientHandle, ExtraForks, Settings},
     syntax::{Message, Method, View},
     transaction::{ClientMachine, ClientState, Kind, answers},
@@ -34,6 +37,10 @@ pub(super) struct Sent {
     pub(super) branch: Box<str>,
     pub(super) sent_by: (Box<str>, u16),
     pub(super) target: Target,
+    /// What it was written from, as long as it may be written anew for another transport.
+    pub(super) draft: Option<Box<(Draft, Hop)>>,
+    /// Whether it was sent again because its connection turned out to be dead.
+    pub(super) resent: bool,
     /// The request as it went out: for copies, and for its CANCEL and ACK.
     pub(super) request: Box<[u8]>,
 }
@@ -83,8 +90,8 @@ impl Sent {
         let Written { bytes, branch, sent_by, target } = written;
         let machine = ClientMachine::start(kind, cx.now, target.is_reliable(), settings.timing());
         let request = bytes.as_ref().into();
-        let result = cx.send(Outbound { target, bytes, owner, awaits: true });
-        (Self { machine, branch, sent_by, target, request }, result)
+        let result = cx.send(Outbound { target: target.clone(), bytes, owner, awaits: true });
+        (Self { machine, branch, sent_by, target, draft: None, resent: false, request }, result)
     }
 
     /// Lends the request in parsed form.
@@ -120,7 +127,7 @@ impl ClientTransaction {
     pub(super) fn matches(&self, response: View<'_>) -> bool {
         let Some(sent) = self.sent() else { return false };
         let via = response.via();
-        let port = via.port().unwrap_or(5060);
+        let port = via.port().unwrap_or(SENT_BY_PORT);
         answers(response, &sent.branch, self.method.as_str())
             && via.host_text().eq_ignore_ascii_case(&sent.sent_by.0)
             && port == sent.sent_by.1

@@ -19,6 +19,8 @@ pub(crate) struct CallCx {
     pub(crate) outputs: VecDeque<Output>,
     /// Questions that wait for the application, in all calls and beside them.
     pub(crate) questions: usize,
+    /// The number behind the host name that this endpoint goes by where it cannot be reached.
+    pub(crate) nowhere: u64,
     serials: u64,
     chunk: BytesMut,
 }
@@ -48,10 +50,11 @@ impl CallCx {
                 call_id: seed.stream("call-id"),
                 retry: seed.stream("retry"),
             },
-            transport: Transport::new(),
+            transport: Transport::new(seed),
             events: VecDeque::new(),
             outputs: VecDeque::new(),
             questions: 0,
+            nowhere: seed.stream("nowhere").next_u64(),
             serials: 0,
             chunk: BytesMut::new(),
         }

@@ -4,6 +4,7 @@ use crate::{
     decision::{DialogChange, DialogEnd, DialogError, DialogHandle, Event, Gone, Reply},
     dialog::{Dialog, State},
     syntax::{UriBuf, View},
+    transport::ConnId,
 };
 
 /// A dialog with what this endpoint still has to do about it.
@@ -20,6 +21,8 @@ pub(super) struct DialogEntry {
     /// The RAck that a provisional response with an offer waits for.
     pub(super) to_prack: Option<RAck>,
     pub(super) duty: Duty,
+    /// The connection over which the peer sent its last request in it.
+    pub(super) over: Option<ConnId>,
     expires_at: Instant,
 }
 
@@ -38,7 +41,7 @@ impl DialogEntry {
     pub(super) fn of_server(cx: &CallCx, serial: u64, walk: &Walk) -> Option<Self> {
         let view = walk.request.view();
         let dialog = Dialog::from_request(serial, view, walk.tag.as_str())?;
-        Some(Self::new(cx, dialog, None))
+        Some(Self { over: walk.flow.conn(), ..Self::new(cx, dialog, None) })
     }
 
     /// Makes the client's side, early.
@@ -63,6 +66,7 @@ impl DialogEntry {
             in_order: None,
             to_prack: None,
             duty: Duty::None,
+            over: None,
             expires_at,
         }
     }

@@ -5,6 +5,7 @@ mod cx;
 mod dialogs;
 mod reliable;
 mod request;
+mod resend;
 mod response;
 mod server;
 mod uac;

@@ -1,4 +1,7 @@
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -7,7 +10,7 @@ use crate::{
     decision::{Body, Outgoing, SendError, Settings},
     dialog::Itinerary,
     syntax::{Encoder, HeaderId, HeaderName, HeaderValue, Host, Method, Uri, View},
-    transport::{DnsName, Proto, Target, is_wildcard},
+    transport::{ConnId, DnsName, Flow, Proto, Target, is_wildcard},
 };
 
 use super::response::is_owned;
@@ -23,6 +26,10 @@ pub(crate) struct Draft {
     pub(crate) cseq: u32,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Option<Body>,
+    /// What Via and Contact show, if the application has said so.
+    pub(crate) host: Option<HeaderValue>,
+    /// The connection that it has to take, if that is open.
+    pub(crate) over: Option<ConnId>,
 }
 
 /// A request as it goes out.
@@ -45,12 +52,15 @@ pub(super) struct Hop {
 
 #[derive(Clone, Debug)]
 pub(super) enum HopHost {
-    Addr(std::net::IpAddr),
+    Addr(IpAddr),
     Name(DnsName),
 }
 
-/// Requests beyond this size go over TCP, unless the URI says otherwise (RFC 3261 §18.1.1).
-const UDP_SIZE: usize = 1300;
+/// Where the peer reaches this side, as Via and Contact show it.
+struct Shown {
+    host: String,
+    port: Option<u16>,
+}
 
 impl Hop {
     /// Reads host, port and transport (RFC 3263 §4: maddr counts before the host).
@@ -84,45 +94,108 @@ impl Hop {
         let port = uri.port().unwrap_or_else(|| proto.unwrap_or(Proto::Udp).default_port());
         Ok(Self { host, port, proto })
     }
+
+    /// Returns the name that leads there, before any look-up.
+    pub(super) fn name(&self) -> Option<DnsName> {
+        match &self.host {
+            HopHost::Addr(_) => None,
+            HopHost::Name(name) => Some(name.clone()),
+        }
+    }
+
+    /// Tells whether a connection that the peer opened leads there: it has the peer's very address, or a name that leads
+    /// nowhere else (RFC 7118 §5).
+    pub(super) fn is_at(&self, flow: &Flow) -> bool {
+        let proto = match self.proto {
+            // RFC 7118 §5.3: a SIP URI says `ws` for both.
+            Some(Proto::Ws) => matches!(flow.proto(), Proto::Ws | Proto::Wss),
+            proto => proto == Some(flow.proto()),
+        };
+        proto
+            && match &self.host {
+                HopHost::Addr(ip) => SocketAddr::new(*ip, self.port) == flow.remote(),
+                HopHost::Name(name) => name.as_str().ends_with(".invalid"),
+            }
+    }
 }
 
 impl Draft {
-    /// Writes the request for one address, over the transport that suits its size.
+    /// Writes the request for one address, over the transport that suits its size (RFC 3261 §18.1.1).
     pub(super) fn write(
         &self,
         cx: &mut CallCx,
         settings: &Settings,
         hop: &Hop,
-        ip: std::net::IpAddr,
+        ip: IpAddr,
     ) -> Result<Written, SendError> {
-        let remote = std::net::SocketAddr::new(ip, hop.port);
-        let written = self.write_over(cx, settings, hop.proto.unwrap_or(Proto::Udp), remote)?;
-        if hop.proto.is_none() && written.bytes.len() > UDP_SIZE {
-            return self.write_over(cx, settings, Proto::Tcp, remote);
-        }
-        let room = settings.limits();
-        if written.bytes.len() > room.head + room.body {
-            return Err(SendError::TooLarge);
+        let remote = SocketAddr::new(ip, hop.port);
+        let written = self.write_over(cx, settings, hop, hop.proto.unwrap_or(Proto::Udp), remote)?;
+        if hop.proto.is_none() && written.bytes.len() > settings.config.udp_size.most() {
+            return self.write_over(cx, settings, hop, Proto::Tcp, remote);
         }
         Ok(written)
     }
 
-    fn write_over(
+    /// Writes the request for one address and transport.
+    pub(super) fn write_over(
         &self,
         cx: &mut CallCx,
         settings: &Settings,
+        hop: &Hop,
         proto: Proto,
-        remote: std::net::SocketAddr,
+        remote: SocketAddr,
     ) -> Result<Written, SendError> {
+        if matches!(proto, Proto::Ws | Proto::Wss) && !cx.transport.listens(proto) {
+            let target = Target::Stream { proto, remote, name: hop.name() };
+            return self.write_to(cx, settings, target, self.nowhere(cx));
+        }
         let (socket, local) = cx.transport.local(proto, remote).ok_or(SendError::NoSocket(proto))?;
-        let host = own_host(settings, local.ip())?;
+        let shown = self.shown(settings, local)?;
+        let target = match proto {
+            Proto::Udp => Target::Datagram { socket, local, remote },
+            proto => Target::Stream { proto, remote, name: hop.name() },
+        };
+        self.write_to(cx, settings, target, shown)
+    }
+
+    /// Writes the request for a connection that is open.
+    pub(super) fn write_back(
+        &self,
+        cx: &mut CallCx,
+        settings: &Settings,
+        flow: Flow,
+    ) -> Result<Written, SendError> {
+        let proto = flow.proto();
+        let shown = match cx.transport.local(proto, flow.remote()) {
+            _ if matches!(proto, Proto::Ws | Proto::Wss) && !cx.transport.listens(proto) => self.nowhere(cx),
+            // Our end of the connection is an address that the peer knows; the port is where we listen.
+            Some((_, listener)) => {
+                self.shown(settings, SocketAddr::new(flow.local().ip(), listener.port()))?
+            }
+            None => self.shown(settings, flow.local())?,
+        };
+        let target = Target::Back { flow, fallback: flow.remote(), name: None };
+        self.write_to(cx, settings, target, shown)
+    }
+
+    fn write_to(
+        &self,
+        cx: &mut CallCx,
+        settings: &Settings,
+        target: Target,
+        Shown { host, port }: Shown,
+    ) -> Result<Written, SendError> {
         let branch = new_branch(cx);
-        let contact = ContactText::new(settings, Host::Name(&host), local.port(), proto);
-        let target = Target::Peer { proto, socket, local, remote };
+        let proto = target.proto();
+        let sips = self.way.request_uri.as_uri().is_sips() || self.way.next_hop.as_uri().is_sips();
+        let contact = ContactText::new(settings, Host::Name(&host), port, (proto, sips));
+        let port_text = port.map(|port| format!(":{port}")).unwrap_or_default();
+        // RFC 5923 §8.1: the offer is for connections under TLS.
+        let alias = if settings.config.alias && proto.is_secure() { ";alias" } else { "" };
         let bytes = cx.render(|chunk| {
             let mut out = Encoder::request(chunk, &self.method, self.way.request_uri.as_str());
             let via =
-                format_args!("SIP/2.0/{} {host}:{};rport;branch={branch}", proto.via_name(), local.port());
+                format_args!("SIP/2.0/{} {host}{port_text};rport;branch={branch}{alias}", proto.via_name());
             out = out.field_fmt(HeaderId::Via, via);
             out = out.field(HeaderId::MaxForwards, "70");
             for route in &self.way.routes {
@@ -136,8 +209,32 @@ impl Draft {
             let body = self.body.as_ref().map(|body| (body.content_type.as_str(), &*body.bytes));
             out.end(body);
         });
-        let sent_by = (host.into(), local.port());
+        let room = settings.limits();
+        if bytes.len() > room.head + room.body {
+            return Err(SendError::TooLarge);
+        }
+        let sent_by = (host.into(), port.unwrap_or(SENT_BY_PORT));
         Ok(Written { bytes, branch: branch.into(), sent_by, target })
+    }
+
+    /// Returns what Via and Contact show for a socket.
+    fn shown(&self, settings: &Settings, local: SocketAddr) -> Result<Shown, SendError> {
+        let host = match self.host.as_ref().or_else(|| settings.host(local.is_ipv4())) {
+            Some(host) => host.to_string(),
+            None if is_wildcard(&local.ip()) => return Err(SendError::NoHost),
+            None => Host::from(local.ip()).to_string(),
+        };
+        Ok(Shown { host, port: Some(local.port()) })
+    }
+
+    /// Returns what Via and Contact show where the peer cannot open a connection (RFC 7118 §5): a random name that leads
+    /// nowhere, the same for all requests, unless the application has said another one.
+    fn nowhere(&self, cx: &CallCx) -> Shown {
+        let host = match &self.host {
+            Some(host) => host.to_string(),
+            None => format!("{}.invalid", Tag::from_number(cx.nowhere).as_str()),
+        };
+        Shown { host, port: None }
     }
 
     fn write_optional<'o>(&self, mut out: Encoder<'o>, settings: &Settings, contact: &str) -> Encoder<'o> {
@@ -172,6 +269,9 @@ impl Draft {
     }
 }
 
+/// The port that a Via without one stands for, when a response is compared with its request.
+pub(super) const SENT_BY_PORT: u16 = 5060;
+
 /// Reads how long an INVITE is to ring at most (RFC 3261 §20.19); what is malformed counts as absent.
 pub(crate) fn expires(message: View<'_>) -> Option<Duration> {
     message.header(HeaderId::Expires).and_then(seconds)
@@ -195,6 +295,9 @@ pub(super) fn check_outgoing(outgoing: &Outgoing) -> Result<(), SendError> {
         Method::Cancel => return Err(SendError::Method("CANCEL")),
         Method::Bye => return Err(SendError::Method("BYE")),
         _ => {}
+    }
+    if let Some(host) = outgoing.host.as_ref().filter(|host| Host::parse(host.as_str()).is_err()) {
+        return Err(SendError::Host(host.as_str().into()));
     }
     match outgoing.headers.iter().find(|(name, _)| is_owned(name)) {
         Some((name, _)) => Err(SendError::OwnedHeader(name.clone())),
@@ -230,15 +333,6 @@ pub(super) fn write_hop_by_hop(
         }
         out.end(None);
     })
-}
-
-/// Returns the host that Via and Contact show for a socket.
-fn own_host(settings: &Settings, local: std::net::IpAddr) -> Result<String, SendError> {
-    match &settings.config.host {
-        Some(host) => Ok(host.to_string()),
-        None if is_wildcard(&local) => Err(SendError::NoHost),
-        None => Ok(Host::from(local).to_string()),
-    }
 }
 
 /// Draws a branch that is unique and says so (RFC 3261 §8.1.1.7).

@@ -110,13 +110,15 @@ fn add_protocol_fields<'o>(mut out: Encoder<'o>, to: Rendered<'_>, reply: &Reply
 fn write_contact<'o>(out: Encoder<'o>, to: Rendered<'_>) -> Encoder<'o> {
     let local = to.flow.local();
     let named = || to.request.request_uri().ok()?.host();
-    let host = match &to.settings.config.host {
+    let host = match to.settings.host(local.is_ipv4()) {
         Some(own) => Host::Name(own.as_str()),
         // A socket bound to all addresses does not know which one the peer used; the peer does.
         None if is_wildcard(&local.ip()) => named().unwrap_or_else(|| Host::from(local.ip())),
         None => Host::from(local.ip()),
     };
-    let contact = ContactText::new(to.settings, host, local.port(), to.flow.proto());
+    // RFC 3261 §12.1.1: who was asked by SIPS is reached by SIPS.
+    let sips = to.flow.proto().is_secure() && to.request.request_uri().is_ok_and(|uri| uri.is_sips());
+    let contact = ContactText::new(to.settings, host, Some(local.port()), (to.flow.proto(), sips));
     out.field(HeaderId::Contact, contact.as_str())
 }
 
@@ -127,8 +129,13 @@ fn write_contact<'o>(out: Encoder<'o>, to: Rendered<'_>) -> Encoder<'o> {
 pub(super) struct ContactText(SmallVec<[u8; 128]>);
 
 impl ContactText {
-    pub(super) fn new(settings: &Settings, host: Host<'_>, port: u16, proto: Proto) -> Self {
-        let mut text = Self(SmallVec::from_slice(b"<sip:"));
+    pub(super) fn new(
+        settings: &Settings,
+        host: Host<'_>,
+        port: Option<u16>,
+        (proto, sips): (Proto, bool),
+    ) -> Self {
+        let mut text = Self(SmallVec::from_slice(if sips { b"<sips:" } else { b"<sip:" }));
         if let Some(user) = &settings.config.user {
             text.put(user.as_str());
             text.put("@");
@@ -138,11 +145,20 @@ impl ContactText {
             Host::V4(address) => text.ip(address),
             Host::V6(address) => text.put(&format!("[{address}]")),
         }
-        text.put(":");
-        text.number(port);
-        if proto != Proto::Udp {
+        if let Some(port) = port {
+            text.put(":");
+            text.number(port);
+        }
+        // RFC 7118 §5.2: a URI says `ws` for both, and the scheme whether it is secure.
+        let param = match proto {
+            Proto::Udp => None,
+            Proto::Tls if sips => None,
+            Proto::Wss => Some(Proto::Ws.param()),
+            Proto::Tcp | Proto::Tls | Proto::Ws | Proto::Sctp => Some(proto.param()),
+        };
+        if let Some(param) = param {
             text.put(";transport=");
-            text.put(proto.param());
+            text.put(param);
         }
         text.put(">");
         text
@@ -203,16 +219,29 @@ mod tests {
         let shown = |user: Option<&'static str>, host: Host<'_>, port, proto| {
             let user = user.map(HeaderValue::from_static);
             let settings = Settings::new(Config { user, ..Config::default() }).expect("a good configuration");
-            ContactText::new(&settings, host, port, proto).as_str().to_owned()
+            ContactText::new(&settings, host, Some(port), proto).as_str().to_owned()
         };
         let v4 = |a, b, c, d| Host::V4(Ipv4Addr::new(a, b, c, d));
-        assert_eq!(shown(None, v4(192, 0, 2, 10), 5060, Proto::Udp), "<sip:192.0.2.10:5060>");
+        assert_eq!(shown(None, v4(192, 0, 2, 10), 5060, (Proto::Udp, false)), "<sip:192.0.2.10:5060>");
         assert_eq!(
-            shown(Some("bob"), v4(255, 255, 255, 255), 65_535, Proto::Tcp),
+            shown(Some("bob"), v4(255, 255, 255, 255), 65_535, (Proto::Tcp, false)),
             "<sip:bob@255.255.255.255:65535;transport=tcp>"
         );
-        assert_eq!(shown(None, Host::Name("pc.example.com"), 7, Proto::Udp), "<sip:pc.example.com:7>");
+        assert_eq!(
+            shown(None, Host::Name("pc.example.com"), 7, (Proto::Udp, false)),
+            "<sip:pc.example.com:7>"
+        );
         let v6 = Host::V6("2001:db8::1".parse().expect("an address"));
-        assert_eq!(shown(None, v6, 10_000, Proto::Tcp), "<sip:[2001:db8::1]:10000;transport=tcp>");
+        assert_eq!(shown(None, v6, 10_000, (Proto::Tcp, false)), "<sip:[2001:db8::1]:10000;transport=tcp>");
+        // T01.08, TP-07: what was reached by SIPS is so again, and a URI has no `wss`.
+        for (proto, sips, text) in [
+            (Proto::Tls, true, "<sips:[2001:db8::1]:7>"),
+            (Proto::Tls, false, "<sip:[2001:db8::1]:7;transport=tls>"),
+            (Proto::Wss, true, "<sips:[2001:db8::1]:7;transport=ws>"),
+            (Proto::Wss, false, "<sip:[2001:db8::1]:7;transport=ws>"),
+            (Proto::Sctp, false, "<sip:[2001:db8::1]:7;transport=sctp>"),
+        ] {
+            assert_eq!(shown(None, v6, 7, (proto, sips)), text);
+        }
     }
 }

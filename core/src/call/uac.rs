@@ -40,6 +40,8 @@ impl Call {
             cseq: 1,
             headers: outgoing.headers,
             body: outgoing.body,
+            host: outgoing.host,
+            over: outgoing.over,
         };
         self.start(cx, draft, None, Some((outgoing.ack, outgoing.forks)), false)
     }
@@ -63,6 +65,7 @@ impl Call {
         let cseq = entry.dialog.next_seq();
         let mut draft = Draft::in_dialog(&entry.dialog, outgoing.method, cseq, outgoing.body);
         draft.headers = outgoing.headers;
+        (draft.host, draft.over) = (outgoing.host, outgoing.over);
         self.start(cx, draft, Some(serial), Some((outgoing.ack, outgoing.forks)), false)
     }
 
@@ -207,7 +210,7 @@ impl Call {
         let Some(sent) = client.sent_mut() else { return false };
         let actions = sent.machine.response(cx.now, status.as_u16(), settings.timing());
         if status.is_final() {
-            cx.transport.release(&sent.target, owner);
+            cx.transport.release(owner);
         }
         let serial = owner.serial;
         if actions.ack() {
@@ -251,7 +254,7 @@ impl Call {
         let Some((_, actions)) = sent.machine.expire(cx.now, settings.timing()) else { return true };
         if actions.send() {
             let bytes = cx.copy(&sent.request);
-            let target = sent.target;
+            let target = sent.target.clone();
             if let Err(error) = cx.send(Outbound { target, bytes, owner, awaits: true }) {
                 self.undeliverable(cx, owner.serial, error);
                 return true;
@@ -305,9 +308,10 @@ impl Call {
             return Err(SendError::Limit("transactions_per_call"));
         }
         let hop = Hop::of(draft.way.next_hop.as_uri())?;
-        let written = match &hop.host {
-            HopHost::Addr(ip) => Some(draft.write(cx, &settings, &hop, *ip)?),
-            HopHost::Name(_) => None,
+        let written = match (self.way_back(cx, &draft, &hop, dialog), &hop.host) {
+            (Some(flow), _) => Some(draft.write_back(cx, &settings, flow)?),
+            (None, HopHost::Addr(ip)) => Some(draft.write(cx, &settings, &hop, *ip)?),
+            (None, HopHost::Name(_)) => None,
         };
         let serial = cx.serial();
         if let (None, HopHost::Name(name)) = (&written, &hop.host) {
@@ -373,7 +377,8 @@ impl Call {
         let kind = if client.invite.is_some() { Kind::Invite } else { Kind::NonInvite };
         let (owner, settings) = (client.owner(hash), client.settings.clone());
         let (sent, result) = Sent::start(cx, owner, &settings, kind, written);
-        client.stage = Sending::Sent(Box::new(sent));
+        let before = std::mem::replace(&mut client.stage, Sending::Sent(Box::new(sent)));
+        self.keep_draft(cx, at, before);
         if let Err(error) = result {
             self.undeliverable(cx, owner.serial, error);
         }
@@ -385,7 +390,8 @@ impl Call {
         let bytes: Box<[u8]> = written.bytes.as_ref().into();
         let owner = ack.owner(hash);
         // A lost ACK is asked for again by a copy of the 2xx.
-        let _lost = cx.send(Outbound { target: written.target, bytes: written.bytes, owner, awaits: false });
+        let _lost =
+            cx.send(Outbound { target: written.target.clone(), bytes: written.bytes, owner, awaits: false });
         let Some(dialog) = ack.dialog.and_then(|serial| self.dialog(serial)) else { return };
         let (serial, to_tag) = (dialog.serial, dialog.remote_tag().into());
         let at = self.invite_of(serial, ack.cseq);
@@ -431,7 +437,7 @@ impl Call {
         let client = &mut self.rest().clients[at];
         let owner = client.owner(hash);
         let to_tag = response.to_tag().unwrap_or_default();
-        let Some(target) = client.sent().map(|sent| sent.target) else { return };
+        let Some(target) = client.sent().map(|sent| sent.target.clone()) else { return };
         let known =
             client.invite.as_ref().and_then(|invite| invite.acks.iter().find(|ack| &*ack.to_tag == to_tag));
         let bytes = match known {
@@ -441,7 +447,8 @@ impl Call {
                 let Some(bytes) = client.sent().and_then(|sent| sent.with_request(write)) else { return };
                 // One tag a refusal; a peer that makes up more gets each of them acknowledged, and no memory.
                 if let Some(invite) = client.invite.as_mut().filter(|invite| invite.acks.is_empty()) {
-                    invite.acks.push(SentAck { to_tag: to_tag.into(), bytes: bytes.as_ref().into(), target });
+                    let (to_tag, kept, target) = (to_tag.into(), bytes.as_ref().into(), target.clone());
+                    invite.acks.push(SentAck { to_tag, bytes: kept, target });
                 }
                 bytes
             }
@@ -465,7 +472,7 @@ impl Call {
             bytes,
             branch: sent.branch.clone(),
             sent_by: sent.sent_by.clone(),
-            target: sent.target,
+            target: sent.target.clone(),
         };
         let serial = cx.serial();
         let owner = crate::transport::Owner { call: self.hash, serial };
@@ -526,7 +533,7 @@ impl Call {
         let client = &self.rest().clients[at];
         let Some(invite) = &client.invite else { return };
         if let Some(ack) = invite.acks.iter().find(|ack| &*ack.to_tag == to_tag) {
-            let (target, owner) = (ack.target, client.owner(hash));
+            let (target, owner) = (ack.target.clone(), client.owner(hash));
             let bytes = cx.copy(&ack.bytes);
             let _lost = cx.send(Outbound { target, bytes, owner, awaits: false });
             return;
@@ -668,7 +675,9 @@ impl Call {
         let invited = |request: View<'_>| request.request_uri().ok().map(UriBuf::from);
         let fallback = client.sent().and_then(|sent| sent.with_request(invited)).flatten();
         let serial = cx.serial();
-        let entry = DialogEntry::of_client(cx, serial, owner, view, fallback)?;
+        let over = client.sent().and_then(|sent| sent.target.conn());
+        let mut entry = DialogEntry::of_client(cx, serial, owner, view, fallback)?;
+        entry.over = over;
         self.rest().dialogs.push(entry);
         self.tell_dialog(cx, serial, DialogChange::Started);
         Some(serial)
@@ -746,9 +755,7 @@ impl Call {
         let hash = self.hash;
         let client = &self.rest().clients[at];
         let owner = client.owner(hash);
-        if let Some(sent) = client.sent() {
-            cx.transport.release(&sent.target, owner);
-        }
+        cx.transport.release(owner);
         self.tell_end(cx, owner.serial, end);
         self.rest().clients.swap_remove(at);
     }
@@ -784,6 +791,8 @@ impl Draft {
             cseq,
             headers: Vec::new(),
             body,
+            host: None,
+            over: None,
         }
     }
 }

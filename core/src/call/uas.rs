@@ -130,7 +130,7 @@ pub(crate) fn render(cx: &mut CallCx, walk: &Walk, reply: &Reply, rseq: Option<u
 
 impl Call {
     /// Gives a request to its transaction, if it has one: it is a copy then, and gets the last response again.
-    pub(crate) fn retransmitted(&mut self, cx: &mut CallCx, key: u64, back: Target, view: View<'_>) -> bool {
+    pub(crate) fn retransmitted(&mut self, cx: &mut CallCx, key: u64, back: &Target, view: View<'_>) -> bool {
         let hash = self.hash;
         let plainly =
             |server: &ServerTransaction| server.key() == key && plainly_answered(view, server.answer());
@@ -143,7 +143,7 @@ impl Call {
                 let bytes = cx.copy(&answered.response);
                 let owner = Owner { call: hash, serial: 0 };
                 // The peer asks again if this copy is lost too.
-                let _lost = cx.send(Outbound { target: back, bytes, owner, awaits: false });
+                let _lost = cx.send(Outbound { target: back.clone(), bytes, owner, awaits: false });
             }
             ServerTransaction::Active(active) => {
                 let timing = cx.settings.clone();
@@ -547,7 +547,7 @@ impl Call {
         }
         let entry = self.dialog_mut(serial).ok_or_else(Reply::no_dialog)?;
         match entry.dialog.receive(view) {
-            Ok(()) => {}
+            Ok(()) => entry.over = walk.flow.conn(),
             Err(OutOfOrder::Ending) => return Err(Reply::no_dialog()),
             Err(OutOfOrder::OldSequence) => {
                 return Err(Reply::internal_error().reason(HeaderValue::from_static("Old CSeq In Dialog")));

@@ -7,7 +7,7 @@ use crate::{
         AlarmId, AskId, Body, ClientHandle, Config, ConfigError, DialogHandle, Gone, Outgoing, Reply, Verdict,
     },
     syntax::{HeaderName, UriError},
-    transport::{Proto, SocketId},
+    transport::{FlowId, IoKind, Proto, SocketId},
 };
 
 /// Everything that an application can make an endpoint do, as plain data.
@@ -67,6 +67,21 @@ pub enum Command {
         /// The socket.
         socket: SocketId,
     },
+    /// Keeps a flow alive from now on, or no more: a connection by a double CRLF, datagrams by STUN (RFC 5626 §4.4).
+    KeepAlive {
+        /// The flow; where there are datagrams, the peer is a STUN server.
+        flow: FlowId,
+        /// How often at most; no more if not said.
+        every: Option<Duration>,
+    },
+    /// Asks a STUN server for the address that it sees a UDP socket at. The answer is an
+    /// [`Event::Flow`](crate::Event::Flow).
+    Stun {
+        /// The socket.
+        socket: SocketId,
+        /// The server.
+        server: SocketAddr,
+    },
     /// Replaces the configuration for what begins from now on.
     Configure(Box<Config>),
     /// Asks for an [`Event::Alarm`](crate::Event::Alarm). Gives [`Outcome::Alarm`].
@@ -120,6 +135,9 @@ pub enum CommandError {
     /// A bound of [`Limits`](crate::Limits) is met.
     #[error("limit `{0}` is reached")]
     Limit(&'static str),
+    /// A flow cannot be used.
+    #[error("the flow cannot be used: {0}")]
+    Flow(IoKind),
 }
 
 /// Why a provisional response cannot be sent.
@@ -167,9 +185,12 @@ pub enum SendError {
     /// No socket is bound that could send it.
     #[error("no {0} socket of that address family is bound: listen first")]
     NoSocket(Proto),
-    /// The socket listens on all addresses and the configuration names no host to put into Via.
-    #[error("the socket is bound to all addresses: set `host` in the configuration")]
+    /// The socket listens on all addresses, and none of this machine is known to lead to the peer.
+    #[error("no address of this machine is known to lead there: set `host` in the configuration")]
     NoHost,
+    /// The host to show in Via and Contact is neither a name nor an address.
+    #[error("{0:?} is neither a domain name nor an address")]
+    Host(Box<str>),
     /// The dialog has ended.
     #[error(transparent)]
     Gone(#[from] Gone),

@@ -13,10 +13,11 @@ use crate::{
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Config {
-    /// The name or address that Via and Contact show; else it is the address of the socket used.
-    ///
-    /// A socket bound to all addresses cannot send requests without it.
+    /// The name or address that Via and Contact show; else it is the address of the socket used, or where that is bound
+    /// to all addresses, the one that leads to the peer.
     pub host: Option<HeaderValue>,
+    /// What they show instead where the socket used is an IPv6 one. An IPv4 address as `host` is not shown there.
+    pub host6: Option<HeaderValue>,
     /// The user part of Contact.
     pub user: Option<HeaderValue>,
     /// The URI of From where a request names none.
@@ -31,6 +32,13 @@ pub struct Config {
     pub product: Option<HeaderValue>,
     /// Whether each UDP socket gets a TCP listener on the same port (RFC 3261 §18.2.1).
     pub tcp_beside_udp: bool,
+    /// How large a request may be to go over UDP where its URI names no transport.
+    pub udp_size: UdpSize,
+    /// Whether requests over TLS offer their connection for requests of the peer's (RFC 5923). This side needs a client
+    /// certificate for it.
+    pub alias: bool,
+    /// How often connections opened here are kept alive with a double CRLF (RFC 5626 §4.4.1); never if not said.
+    pub keep_alive: Option<Duration>,
     /// The transactions' timers (RFC 3261 §17).
     pub timing: Timing,
     /// How long an INVITE that was sent may ring before it is cancelled.
@@ -46,6 +54,7 @@ impl Default for Config {
         use Method as M;
         Self {
             host: None,
+            host6: None,
             user: None,
             from: UriBuf::from(
                 Uri::parse("sip:anonymous@anonymous.invalid").expect("a constant that the tests parse"),
@@ -55,10 +64,37 @@ impl Default for Config {
             accept: HeaderValue::from_static("application/sdp"),
             product: None,
             tcp_beside_udp: true,
+            udp_size: UdpSize::Rfc,
+            alias: false,
+            keep_alive: None,
             timing: Timing::default(),
             ringing: Duration::from_secs(180),
             dialog: Duration::from_secs(12 * 3600),
             limits: Limits::default(),
+        }
+    }
+}
+
+/// How large a request may be to go over UDP (RFC 3261 §18.1.1). Each request is judged by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum UdpSize {
+    /// 1300 bytes, since the size that the path takes is not known. Larger ones go over TCP.
+    #[default]
+    Rfc,
+    /// So many bytes: 200 less than the path takes. Larger ones go over TCP.
+    UpTo(usize),
+    /// As large as a datagram can be.
+    Any,
+}
+
+impl UdpSize {
+    /// Returns the number of bytes that may still go over UDP.
+    pub(crate) const fn most(self) -> usize {
+        match self {
+            Self::Rfc => 1300,
+            Self::UpTo(bytes) => bytes,
+            Self::Any => usize::MAX,
         }
     }
 }
@@ -96,7 +132,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
-        if let Some(host) = &config.host {
+        for host in config.host.iter().chain(&config.host6) {
             Host::parse(host.as_str()).map_err(|_| ConfigError::Host(host.as_str().into()))?;
         }
         if let Some(user) = &config.user {
@@ -118,6 +154,17 @@ impl Settings {
 
     pub(crate) fn supports(&self, tag: &str) -> bool {
         self.config.supported.iter().any(|own| own.as_str().eq_ignore_ascii_case(tag))
+    }
+
+    /// Returns what Via and Contact show instead of the address of a socket.
+    pub(crate) fn host(&self, v4: bool) -> Option<&HeaderValue> {
+        let host = || {
+            self.config
+                .host
+                .as_ref()
+                .filter(|host| v4 || !matches!(Host::parse(host.as_str()), Ok(Host::V4(_))))
+        };
+        self.config.host6.as_ref().filter(|_| !v4).or_else(host)
     }
 
     pub(crate) const fn timing(&self) -> &Timing {
@@ -158,6 +205,7 @@ fn check_ranges(config: &Config) -> Result<(), ConfigError> {
         (!limits.invite_answer.is_zero(), "limits.invite_answer", "above zero"),
         (config.ringing >= Duration::from_secs(1), "ringing", "from 1 s"),
         (config.dialog >= Duration::from_secs(5), "dialog", "from 5 s"),
+        (config.keep_alive.is_none_or(|every| every >= Duration::from_secs(1)), "keep_alive", "from 1 s"),
     ];
     match checks.into_iter().find(|(ok, ..)| !ok) {
         Some((_, name, range)) => Err(ConfigError::Range { name, range }),

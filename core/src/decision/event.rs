@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use crate::{
     decision::{AlarmId, AskId, ClientHandle, DialogHandle, Question, Reply, Routing, ServerHandle},
     syntax::{Request, Response, StatusCode},
-    transport::{IoKind, Proto, SocketId},
+    transport::{FlowChange, FlowId, IoKind, Proto, SocketId},
 };
 
 /// What an endpoint tells its application, in the order in which it happened.
@@ -76,6 +76,18 @@ pub enum Event {
         proto: Proto,
         /// Its address, or why not.
         result: Result<SocketAddr, IoKind>,
+    },
+    /// A connection was opened or has ended, or something was learnt about another flow that is kept.
+    Flow {
+        /// The flow.
+        flow: FlowId,
+        /// What has become of it.
+        change: FlowChange,
+    },
+    /// A request was too large for UDP, and goes over TCP (RFC 3261 §18.1.1).
+    Switched {
+        /// The request.
+        client: ClientHandle,
     },
 }
 

@@ -1,6 +1,7 @@
 use crate::{
     decision::{Body, DialogHandle},
     syntax::{HeaderName, HeaderValue, Method, UriBuf},
+    transport::ConnId,
 };
 
 /// A request that the application wants to send, outside of a dialog or in one.
@@ -21,6 +22,8 @@ pub struct Outgoing {
     pub(crate) body: Option<Body>,
     pub(crate) ack: AckMode,
     pub(crate) forks: ExtraForks,
+    pub(crate) host: Option<HeaderValue>,
+    pub(crate) over: Option<ConnId>,
 }
 
 /// Whom a request is for.
@@ -88,6 +91,8 @@ impl Outgoing {
             body: None,
             ack: AckMode::Auto,
             forks: ExtraForks::End,
+            host: None,
+            over: None,
         }
     }
 
@@ -124,6 +129,19 @@ impl Outgoing {
     /// Sets the body.
     pub fn body(mut self, body: Body) -> Self {
         self.body = Some(body);
+        self
+    }
+
+    /// Sets the name or address that Via and Contact show, instead of what the configuration says or the socket has.
+    pub fn host(mut self, host: HeaderValue) -> Self {
+        self.host = Some(host);
+        self
+    }
+
+    /// Sends it over this connection if that is still open, whatever its next hop is: the way to a peer that can only be
+    /// reached over the connection that it opened (RFC 5626 §5.3).
+    pub const fn over(mut self, conn: ConnId) -> Self {
+        self.over = Some(conn);
         self
     }
 

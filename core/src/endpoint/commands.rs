@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
     call::{Placed, Stage, Tag, WrongVerdict, route},
@@ -7,7 +7,7 @@ use crate::{
         Recipient, Reply, SendError, Settings, Verdict,
     },
     endpoint::{Endpoint, Life, Wake},
-    transport::Proto,
+    transport::{FlowId, IoKind, Proto, SocketId},
 };
 
 impl Endpoint {
@@ -44,6 +44,8 @@ impl Endpoint {
                 return Ok(Outcome::Socket(socket));
             }
             Command::Unlisten { socket } => self.cx.transport.unlisten(socket, &mut self.cx.outputs),
+            Command::KeepAlive { flow, every } => self.keep_alive(flow, every)?,
+            Command::Stun { socket, server } => self.probe(socket, server, None)?,
             Command::Configure(config) => self.cx.settings = Arc::new(Settings::new(*config)?),
             Command::Alarm { after } => {
                 if self.alarms >= self.cx.settings.limits().alarms {
@@ -128,6 +130,33 @@ impl Endpoint {
         };
         self.touch(hash);
         Ok(Outcome::Client(sent?))
+    }
+
+    fn keep_alive(&mut self, flow: FlowId, every: Option<Duration>) -> Result<(), CommandError> {
+        let every = every.map(|every| every.max(Duration::from_secs(1)));
+        let kept = match (flow, every) {
+            (FlowId::Connection(conn), every) => self.cx.transport.ping_every(self.cx.now, conn, every),
+            (FlowId::Datagrams { socket, remote }, None) => self.cx.transport.stop_probe(socket, remote),
+            (FlowId::Datagrams { socket, remote }, every) => return self.probe(socket, remote, every),
+        };
+        if kept { Ok(()) } else { Err(Gone.into()) }
+    }
+
+    fn probe(
+        &mut self,
+        socket: SocketId,
+        server: SocketAddr,
+        every: Option<Duration>,
+    ) -> Result<(), CommandError> {
+        let settings = self.cx.settings.clone();
+        let times = (every, settings.timing().t1);
+        let flow = (socket, server);
+        let asked =
+            self.cx.transport.probe(self.cx.now, settings.limits(), flow, times, &mut self.cx.outputs);
+        asked.map_err(|error| match error {
+            IoKind::Limit => CommandError::Limit("probes"),
+            error => CommandError::Flow(error),
+        })
     }
 
     fn new_call_id(&mut self) -> String {

@@ -7,7 +7,7 @@ use crate::{
         DialogHandle, Gone, Outcome, Outgoing, Pending, ProvisionalError, Reply, SendError,
     },
     endpoint::Endpoint,
-    transport::{Proto, SocketId},
+    transport::{FlowId, Proto, SocketId},
 };
 
 /// An endpoint at a moment: the verbs of an application. Each builds one [`Command`].
@@ -86,6 +86,17 @@ impl<'a> Cx<'a> {
             Outcome::Socket(socket) => Ok(socket),
             _ => Err(Gone.into()),
         }
+    }
+
+    /// Keeps a flow alive from now on, or no more (RFC 5626 §4.4). One that fails is told by
+    /// [`Event::Flow`](crate::Event::Flow).
+    pub fn keep_alive(&mut self, flow: FlowId, every: Option<Duration>) -> Result<(), CommandError> {
+        self.command(Command::KeepAlive { flow, every }).map(|_| ())
+    }
+
+    /// Asks a STUN server for the address that it sees a UDP socket at; [`Event::Flow`](crate::Event::Flow) tells it.
+    pub fn stun(&mut self, socket: SocketId, server: SocketAddr) -> Result<(), CommandError> {
+        self.command(Command::Stun { socket, server }).map(|_| ())
     }
 
     /// Asks for an [`Event::Alarm`](crate::Event::Alarm).

@@ -8,7 +8,8 @@ use crate::{
     syntax::{HeaderValue, Message, Method, ParseErrorKind, Refused, StatusCode, ViaStamp, View},
     transaction::server_key,
     transport::{
-        ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Owner, ResponseTarget, Target, WayBack,
+        Class, ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Output, Owner, ResponseTarget,
+        SocketId, StunMessage, Target, WayBack, is_stun,
     },
 };
 
@@ -17,8 +18,14 @@ impl Endpoint {
         let (now, limits) = (self.cx.now, self.cx.settings.limits());
         match input {
             Input::Timeout | Input::Wall(_) => {}
+            Input::Interfaces(all) => self.cx.transport.set_interfaces(all),
             Input::Datagram { socket, local, remote, payload } => {
-                self.message(Flow::Datagram { socket, local, remote }, payload);
+                let local = self.cx.transport.specific(local, remote);
+                if is_stun(payload) {
+                    self.stun(socket, local, remote, payload);
+                } else {
+                    self.message(Flow::Datagram { socket, local, remote }, payload);
+                }
             }
             Input::Received { conn, data } => self.stream(conn, data),
             Input::Bound { socket, result } => {
@@ -26,19 +33,43 @@ impl Endpoint {
                     self.cx.events.push_back(Event::Bound { socket, proto, result });
                 }
             }
-            Input::Accepted { socket, conn, local, remote, .. } => {
+            Input::Accepted { socket, conn, local, remote, peer } => {
                 let (names, addrs) = ((socket, conn), (local, remote));
-                if !self.cx.transport.accepted(now, limits, names, addrs, &mut self.cx.outputs) {
+                if !self.cx.transport.accepted(now, limits, names, addrs, peer, &mut self.cx.outputs) {
                     self.stats.refused_connections += 1;
                 }
             }
-            Input::Connected { conn, local, .. } => {
-                self.cx.transport.connected(now, limits, conn, local, &mut self.cx.outputs);
+            Input::Connected { conn, local, peer } => {
+                let peer = (peer, self.cx.settings.config.keep_alive);
+                self.cx.transport.connected(now, limits, (conn, local), peer, &mut self.cx.outputs);
             }
             Input::Drained { conn, bytes } => self.cx.transport.drained(conn, bytes),
             Input::Closed { conn, error } => self.cx.transport.closed(conn, error.unwrap_or(IoKind::Reset)),
             Input::Resolved { query, result } => self.cx.transport.resolved(query, result),
-            Input::Unreachable { .. } => self.stats.undelivered += 1,
+            Input::Unreachable { socket, remote, why } => {
+                self.stats.undelivered += 1;
+                self.cx.transport.unreachable(socket, remote, why);
+            }
+        }
+    }
+
+    /// Answers a STUN request, or takes the answer to ours (RFC 8489 §6.3).
+    fn stun(&mut self, socket: SocketId, local: SocketAddr, remote: SocketAddr, payload: &[u8]) {
+        let Some(message) = StunMessage::parse(payload) else {
+            self.stats.unreadable += 1;
+            return;
+        };
+        match message.class {
+            Class::Request => {
+                self.stats.stun += 1;
+                let payload = self.cx.render(|chunk| message.write_answer(chunk, remote));
+                self.cx.outputs.push_back(Output::Transmit { socket, local, remote, payload });
+            }
+            Class::Success | Class::Error => {
+                self.cx.transport.probe_answered(self.cx.now, (socket, remote), &message);
+            }
+            // It keeps a binding of NAT open, and wants no answer.
+            Class::Indication => {}
         }
     }
 
@@ -51,6 +82,7 @@ impl Endpoint {
             match data {
                 // RFC 7118 §6 and RFC 5626 §4.4.1: the keep-alive is a message of its own.
                 b"\r\n\r\n" => self.cx.transport.pong(self.cx.now, limits, conn, &mut self.cx.outputs),
+                b"\r\n" => framer.note_pong(),
                 message => self.message(flow, message),
             }
             return self.cx.transport.return_framer(self.cx.now, limits, conn, framer);
@@ -137,6 +169,11 @@ impl Endpoint {
         let Some(method) = view.method() else { return };
         let hash = self.cx.key.hash(view.call_id().as_bytes());
         let way = WayBack::of(view.via());
+        if let Flow::Stream { conn, proto, .. } = flow
+            && way.wants_alias()
+        {
+            self.cx.transport.alias(conn, way.port_over(proto));
+        }
         let stamp = way.stamp(flow.remote());
         let back = back(flow, way, stamp);
         let key = server_key(&self.cx.key, view);
@@ -149,7 +186,7 @@ impl Endpoint {
             return;
         }
         if let Some(call) = self.calls.get_mut(hash)
-            && call.retransmitted(&mut self.cx, key, back, view)
+            && call.retransmitted(&mut self.cx, key, &back, view)
         {
             self.stats.retransmissions += 1;
             self.touch(hash);
@@ -244,7 +281,7 @@ impl Endpoint {
     /// Answers a request of which nothing is kept.
     pub(super) fn reply_stateless(&mut self, walk: &Walk, reply: &Reply) {
         let bytes = render(&mut self.cx, walk, reply, None);
-        self.send_back(walk.back, bytes);
+        self.send_back(walk.back.clone(), bytes);
     }
 
     fn send_back(&mut self, target: Target, bytes: bytes::Bytes) {
@@ -288,5 +325,7 @@ fn back(flow: Flow, way: WayBack<'_>, stamp: ViaStamp) -> Target {
         // Only a maddr can name a host here; whoever sent the request listens where it came from.
         ResponseTarget::Locate { .. } => flow.remote(),
     };
-    Target::Back { flow, fallback }
+    // A new connection under TLS has to lead to the name that the peer goes by.
+    let name = if flow.proto().is_secure() { way.name() } else { None };
+    Target::Back { flow, fallback, name }
 }

@@ -236,15 +236,22 @@ impl Endpoint {
     /// Tells transactions what has become of their connections and look-ups, and ends a shutdown that has nothing left.
     fn follow_up(&mut self) {
         while let Some(news) = self.cx.transport.poll_news() {
-            let (News::Broken { owner, .. } | News::Found { owner, .. }) = &news;
-            let hash = owner.call;
-            if let Some(call) = self.calls.get_mut(hash) {
-                match news {
-                    News::Broken { owner, error } => call.undeliverable(&mut self.cx, owner.serial, error),
-                    News::Found { owner, addresses } => call.found(&mut self.cx, owner.serial, addresses),
+            let cx = &mut self.cx;
+            let hash = match &news {
+                News::Flow { flow, change } => {
+                    cx.events.push_back(Event::Flow { flow: *flow, change: change.clone() });
+                    continue;
                 }
-                self.touch(hash);
+                News::Broken { owner, .. } | News::TooBig { owner } | News::Found { owner, .. } => owner.call,
+            };
+            let Some(call) = self.calls.get_mut(hash) else { continue };
+            match news {
+                News::Broken { owner, error, stale } => call.broken(cx, owner.serial, error, stale),
+                News::TooBig { owner } => call.too_big(cx, owner.serial),
+                News::Found { owner, addresses } => call.found(cx, owner.serial, addresses),
+                News::Flow { .. } => {}
             }
+            self.touch(hash);
         }
         if self.life == Life::Stopping && self.calls.len() == 0 && self.walks.is_empty() {
             self.cx.transport.close(self.cx.now, self.cx.settings.limits(), &mut self.cx.outputs);

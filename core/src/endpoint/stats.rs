@@ -18,6 +18,8 @@ pub struct Stats {
     pub refused_connections: u64,
     /// Datagrams that the network reported as not delivered.
     pub undelivered: u64,
+    /// STUN requests answered.
+    pub stun: u64,
     /// Callbacks of the service that panicked.
     pub panics: u64,
 }

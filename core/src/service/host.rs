@@ -149,6 +149,10 @@ impl<S: Service> Host<S> {
             Event::Bound { socket, proto, result } => {
                 self.guarded(None, |service, cx| service.bound(cx, socket, proto, result));
             }
+            Event::Flow { flow, change } => {
+                self.guarded(None, |service, cx| service.flow(cx, flow, &change));
+            }
+            Event::Switched { client } => self.guarded(None, |service, cx| service.switched(cx, client)),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     },
     endpoint::Cx,
     syntax::{Request, Response},
-    transport::{IoKind, Proto, SocketId},
+    transport::{FlowChange, FlowId, IoKind, Proto, SocketId},
 };
 
 /// An application as callbacks, all of them optional.
@@ -111,4 +111,10 @@ pub trait Service {
     /// Learns that a socket is open, or why it cannot be opened.
     fn bound(&mut self, cx: &mut Cx<'_>, socket: SocketId, proto: Proto, result: Result<SocketAddr, IoKind>) {
     }
+
+    /// Learns that a connection was opened or has ended, or what a STUN server has told of another flow.
+    fn flow(&mut self, cx: &mut Cx<'_>, flow: FlowId, change: &FlowChange) {}
+
+    /// Learns that a request was too large for UDP, and goes over TCP.
+    fn switched(&mut self, cx: &mut Cx<'_>, client: ClientHandle) {}
 }

@@ -1,6 +1,8 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     net::SocketAddr,
+    sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -8,8 +10,8 @@ use bytes::Bytes;
 use crate::{
     base::{Instant, Limits},
     transport::{
-        CloseHow, ConnId, Flow, Framer, IoKind, News, Output, Owner, Proto, SocketId, Target, Timeout,
-        Transport,
+        CloseHow, ConnId, DnsName, Flow, FlowChange, FlowId, Framer, IoKind, News, Output, Owner, PeerInfo,
+        Proto, SocketId, Timeout, Transport,
     },
 };
 
@@ -18,16 +20,31 @@ use crate::{
 pub(super) struct Conn {
     proto: Proto,
     remote: SocketAddr,
+    origin: Origin,
     state: State,
     framer: Framer,
     /// Bytes handed to the driver or queued that have not left yet.
     unsent: usize,
-    /// The transactions that wait for an answer over this connection.
-    users: BTreeSet<Owner>,
+    /// The transactions that wait for an answer over this connection, and whether it was open when they came.
+    users: BTreeSet<(Owner, bool)>,
     idle_at: Instant,
     half_at: Option<Instant>,
+    ping: Option<Ping>,
+    /// What is known of the peer beyond its address, if anything.
+    peer: Option<Arc<PeerInfo>>,
+    /// The address of the peer's that it asked to be reached at over this connection (RFC 5923).
+    alias: Option<SocketAddr>,
     /// The wake that is queued; one that comes up at another time is stale.
     wake: Instant,
+}
+
+/// Who opened a connection.
+#[derive(Clone)]
+enum Origin {
+    /// This side, for this name unless it was for an address.
+    Own(Option<DnsName>),
+    /// The peer, to this listener.
+    Listener(SocketId),
 }
 
 #[derive(Clone)]
@@ -40,27 +57,44 @@ enum State {
     Closing,
 }
 
+/// The keep-alive of a connection (RFC 5626 §4.4.1).
+#[derive(Clone, Copy)]
+struct Ping {
+    every: Duration,
+    next: Instant,
+    /// When the answer to the last one has to be there.
+    pong_by: Option<Instant>,
+}
+
+/// How long the answer to a ping may take (RFC 5626 §4.4.1).
+const PONG: Duration = Duration::from_secs(10);
+
 impl Conn {
-    pub(super) fn opening(now: Instant, limits: &Limits, proto: Proto, remote: SocketAddr) -> Self {
+    pub(super) fn opening(
+        now: Instant,
+        limits: &Limits,
+        proto: Proto,
+        remote: SocketAddr,
+        name: Option<DnsName>,
+    ) -> Self {
         let deadline = now + limits.connect;
-        Self::new(proto, remote, State::Opening(Vec::new()), deadline)
+        Self::new(proto, remote, Origin::Own(name), State::Opening(Vec::new()), deadline)
     }
 
-    fn open(now: Instant, limits: &Limits, proto: Proto, (local, remote): (SocketAddr, SocketAddr)) -> Self {
-        Self::new(proto, remote, State::Open { local }, now + limits.idle)
-    }
-
-    fn new(proto: Proto, remote: SocketAddr, state: State, deadline: Instant) -> Self {
-        let users = BTreeSet::new();
+    fn new(proto: Proto, remote: SocketAddr, origin: Origin, state: State, deadline: Instant) -> Self {
         Self {
             proto,
             remote,
+            origin,
             state,
             framer: Framer::new(),
             unsent: 0,
-            users,
+            users: BTreeSet::new(),
             idle_at: deadline,
             half_at: None,
+            ping: None,
+            peer: None,
+            alias: None,
             wake: deadline,
         }
     }
@@ -73,6 +107,14 @@ impl Conn {
         self.wake
     }
 
+    /// Returns the listener that accepted it.
+    pub(super) const fn listener(&self) -> Option<SocketId> {
+        match &self.origin {
+            Origin::Own(_) => None,
+            Origin::Listener(socket) => Some(*socket),
+        }
+    }
+
     /// Tells whether nothing is on its way through it.
     pub(super) fn is_quiet(&self) -> bool {
         !matches!(self.state, State::Opening(_)) && self.unsent == 0 && self.users.is_empty()
@@ -81,6 +123,31 @@ impl Conn {
     /// Tells whether messages may be sent over it, at once or when it is open.
     pub(super) const fn takes_messages(&self) -> bool {
         !matches!(self.state, State::Closing)
+    }
+
+    /// Returns the way that its messages take, if it is open.
+    pub(super) const fn flow(&self, conn: ConnId) -> Option<Flow> {
+        match self.state {
+            State::Open { local } => {
+                Some(Flow::Stream { conn, proto: self.proto, local, remote: self.remote })
+            }
+            State::Opening(_) | State::Closing => None,
+        }
+    }
+
+    /// Tells whether a request for this name may take it (RFC 5922 §7.3, RFC 5923 §8): under TLS only if it was opened
+    /// for that name, or the peer's certificate proves it. A certificate proves no address.
+    pub(super) fn serves(&self, name: Option<&DnsName>) -> bool {
+        if !self.proto.is_secure() {
+            return true;
+        }
+        if let Origin::Own(own) = &self.origin
+            && own.as_ref() == name
+        {
+            return true;
+        }
+        let proved = |name| self.peer.as_ref().is_some_and(|peer| peer.identities.contains(name));
+        name.is_some_and(proved)
     }
 
     pub(super) fn write(
@@ -93,7 +160,7 @@ impl Conn {
         out: &mut VecDeque<Output>,
     ) {
         self.unsent += bytes.len();
-        self.users.extend(user);
+        self.users.extend(user.map(|user| (user, matches!(self.state, State::Open { .. }))));
         match &mut self.state {
             State::Opening(queue) => queue.push(bytes),
             State::Open { .. } => {
@@ -104,8 +171,15 @@ impl Conn {
         }
     }
 
+    pub(super) fn forget_user(&mut self, owner: Owner) {
+        self.users.remove(&(owner, true));
+        self.users.remove(&(owner, false));
+    }
+
+    /// Returns when something has to be done about it next.
     fn deadline(&self) -> Instant {
-        self.half_at.map_or(self.idle_at, |half| half.min(self.idle_at))
+        let ping = self.ping.map(|ping| ping.pong_by.unwrap_or(ping.next));
+        [self.half_at, ping].into_iter().flatten().fold(self.idle_at, Instant::min)
     }
 }
 
@@ -117,20 +191,28 @@ impl Transport {
         limits: &Limits,
         (socket, conn): (SocketId, ConnId),
         (local, remote): (SocketAddr, SocketAddr),
+        peer: PeerInfo,
         out: &mut VecDeque<Output>,
     ) -> bool {
         let listener = self.sockets.get(&socket).filter(|_| !self.conns.contains_key(&conn));
-        let Some(proto) =
-            listener.map(|listener| listener.proto).filter(|_| self.conns.len() < limits.connections)
-        else {
+        let of_listener = self.of_listener.get(&socket).copied().unwrap_or_default();
+        let of_peer = self.of_peer.get(&remote.ip()).copied().unwrap_or_default();
+        let room = self.conns.len() < limits.connections
+            && of_listener < limits.connections_per_listener
+            && of_peer < limits.connections_per_peer;
+        let Some(proto) = listener.map(|listener| listener.proto).filter(|_| room) else {
             out.push_back(Output::Close { conn, how: CloseHow::Reset });
             return false;
         };
-        let opened = Conn::open(now, limits, proto, (local, remote));
+        self.of_listener.insert(socket, of_listener + 1);
+        self.of_peer.insert(remote.ip(), of_peer + 1);
+        let origin = Origin::Listener(socket);
+        let opened = Conn::new(proto, remote, origin, State::Open { local }, now + limits.idle);
         self.timers.schedule(opened.wake, Timeout::Conn(conn));
         self.conns.insert(conn, opened);
         // The newest connection from a peer is the one most likely alive.
-        self.by_peer.insert((proto, remote), conn);
+        self.by_peer.entry((proto, remote)).or_default().push(conn);
+        self.note_open(conn, local, peer);
         true
     }
 
@@ -139,8 +221,8 @@ impl Transport {
         &mut self,
         now: Instant,
         limits: &Limits,
-        conn: ConnId,
-        local: SocketAddr,
+        (conn, local): (ConnId, SocketAddr),
+        (peer, keep_alive): (PeerInfo, Option<Duration>),
         out: &mut VecDeque<Output>,
     ) {
         let Some(entry) = self.conns.get_mut(&conn) else { return };
@@ -149,18 +231,49 @@ impl Transport {
         entry.state = State::Open { local };
         entry.idle_at = now + limits.idle;
         out.extend(queue.into_iter().map(|data| Output::Send { conn, data }));
+        self.note_open(conn, local, peer);
+        // RFC 5626 §4.4.1: pinging is for the side that opened it.
+        self.ping_every(now, conn, keep_alive);
+    }
+
+    fn note_open(&mut self, conn: ConnId, local: SocketAddr, peer: PeerInfo) {
+        let Some(entry) = self.conns.get_mut(&conn) else { return };
+        if peer != PeerInfo::default() {
+            entry.peer = Some(Arc::new(peer.clone()));
+        }
+        let (proto, remote) = (entry.proto, entry.remote);
+        let change = FlowChange::Opened { proto, local, remote, peer };
+        self.news.push_back(News::Flow { flow: FlowId::Connection(conn), change });
+    }
+
+    /// Notes that a peer asks to be reached over its own connection under the port of its sent-by (RFC 5923 §8.2).
+    ///
+    /// Only one that its certificate has authenticated may, and then for the names alone that the certificate proves
+    /// (RFC 5923 §9.2). Anybody else's wish counts as not spoken.
+    pub(crate) fn alias(&mut self, conn: ConnId, port: u16) {
+        let Some(entry) = self.conns.get_mut(&conn) else { return };
+        let proved = entry.peer.as_ref().is_some_and(|peer| !peer.identities.is_empty());
+        let addr = SocketAddr::new(entry.remote.ip(), port);
+        if !entry.proto.is_secure() || !proved || !entry.takes_messages() || entry.alias == Some(addr) {
+            return;
+        }
+        let proto = entry.proto;
+        let before = entry.alias.replace(addr);
+        before.into_iter().for_each(|before| self.leave(proto, before, conn));
+        if addr != self.conns[&conn].remote {
+            self.by_peer.entry((proto, addr)).or_default().push(conn);
+        }
     }
 
     /// Lends the framer of a connection while its bytes are read, and tells the way that its messages take.
     pub(crate) fn lend_framer(&mut self, conn: ConnId) -> Option<(Framer, Flow)> {
         let entry = self.conns.get_mut(&conn)?;
-        let State::Open { local } = entry.state else { return None };
-        let flow = Flow::Stream { conn, proto: entry.proto, local, remote: entry.remote };
+        let flow = entry.flow(conn)?;
         Some((std::mem::take(&mut entry.framer), flow))
     }
 
     /// Takes the framer back. A message that stays unfinished starts its deadline.
-    pub(crate) fn return_framer(&mut self, now: Instant, limits: &Limits, conn: ConnId, framer: Framer) {
+    pub(crate) fn return_framer(&mut self, now: Instant, limits: &Limits, conn: ConnId, mut framer: Framer) {
         let Some(entry) = self.conns.get_mut(&conn).filter(|entry| entry.takes_messages()) else { return };
         entry.idle_at = now + limits.idle;
         entry.half_at = match (framer.unfinished() == 0, entry.half_at) {
@@ -168,12 +281,11 @@ impl Transport {
             (false, None) => Some(now + limits.half_message),
             (false, begun) => begun,
         };
-        entry.framer = framer;
-        let deadline = entry.deadline();
-        if deadline < entry.wake {
-            entry.wake = deadline;
-            self.timers.schedule(deadline, Timeout::Conn(conn));
+        if framer.take_pong() {
+            entry.ping.iter_mut().for_each(|ping| ping.pong_by = None);
         }
+        entry.framer = framer;
+        self.rearm(conn);
     }
 
     /// Notes that a whole message went by: the next unfinished one gets a deadline of its own.
@@ -189,24 +301,30 @@ impl Transport {
         let _closed = self.write(now, limits, conn, Bytes::from_static(b"\r\n"), None, out);
     }
 
+    /// Pings from now on, or no more. Tells whether the connection is open.
+    pub(crate) fn ping_every(&mut self, now: Instant, conn: ConnId, every: Option<Duration>) -> bool {
+        let jitter = self.jitter(every.unwrap_or_default());
+        let Some(entry) = self.conns.get_mut(&conn).filter(|entry| entry.flow(conn).is_some()) else {
+            return false;
+        };
+        entry.ping = every.map(|every| Ping { every, next: now + jitter, pong_by: None });
+        self.rearm(conn);
+        true
+    }
+
     pub(crate) fn drained(&mut self, conn: ConnId, bytes: usize) {
         if let Some(entry) = self.conns.get_mut(&conn) {
             entry.unsent = entry.unsent.saturating_sub(bytes);
         }
     }
 
-    /// Notes that a transaction waits for no more answers from a peer.
-    pub(crate) fn release(&mut self, target: &Target, owner: Owner) {
-        let Target::Peer { proto, remote, .. } = target else { return };
-        if let Some(entry) = self.by_peer.get(&(*proto, *remote)).and_then(|conn| self.conns.get_mut(conn)) {
-            entry.users.remove(&owner);
-        }
-    }
-
     /// Forgets a connection that has ended; those who wait for answers over it are told.
     pub(crate) fn closed(&mut self, conn: ConnId, error: IoKind) {
         self.retire(conn, error);
-        self.conns.remove(&conn);
+        let Some(entry) = self.conns.remove(&conn) else { return };
+        let Some(socket) = entry.listener() else { return };
+        count_down(&mut self.of_listener, socket);
+        count_down(&mut self.of_peer, entry.remote.ip());
     }
 
     /// Closes a connection from this side: in order, which may take [`Limits::linger`], as long as bytes may flow.
@@ -220,8 +338,10 @@ impl Transport {
     ) {
         let Some(entry) = self.conns.get_mut(&conn) else { return };
         let State::Open { .. } = entry.state else { return self.reset(conn, error, out) };
+        self.retire(conn, error);
+        let Some(entry) = self.conns.get_mut(&conn) else { return };
         entry.state = State::Closing;
-        entry.half_at = None;
+        (entry.half_at, entry.ping) = (None, None);
         entry.idle_at = now + limits.linger;
         // The wake that is queued comes too late, or is the one that has just come up.
         if entry.idle_at < entry.wake || entry.wake <= now {
@@ -229,7 +349,6 @@ impl Transport {
             self.timers.schedule(entry.wake, Timeout::Conn(conn));
         }
         out.push_back(Output::Close { conn, how: CloseHow::Flush });
-        self.retire(conn, error);
     }
 
     /// Breaks a connection off.
@@ -240,13 +359,39 @@ impl Transport {
 
     /// Takes a connection out of use, and tells those who wait for answers over it.
     fn retire(&mut self, conn: ConnId, error: IoKind) {
-        let Some(entry) = self.conns.get_mut(&conn) else { return };
-        let peer = (entry.proto, entry.remote);
-        if self.by_peer.get(&peer) == Some(&conn) {
-            self.by_peer.remove(&peer);
-        }
+        let Some(entry) = self.conns.get_mut(&conn).filter(|entry| entry.takes_messages()) else { return };
+        let (proto, remote, alias, was_open) =
+            (entry.proto, entry.remote, entry.alias.take(), entry.flow(conn).is_some());
         let users = std::mem::take(&mut entry.users);
-        self.news.extend(users.into_iter().map(|owner| News::Broken { owner, error }));
+        self.leave(proto, remote, conn);
+        alias.into_iter().for_each(|alias| self.leave(proto, alias, conn));
+        for (owner, stale) in users {
+            self.waiting.remove(&owner);
+            self.news.push_back(News::Broken { owner, error, stale });
+        }
+        if was_open {
+            let change = FlowChange::Ended(error);
+            self.news.push_back(News::Flow { flow: FlowId::Connection(conn), change });
+        }
+    }
+
+    /// Takes a connection off those that lead to an address.
+    fn leave(&mut self, proto: Proto, addr: SocketAddr, conn: ConnId) {
+        let Some(conns) = self.by_peer.get_mut(&(proto, addr)) else { return };
+        conns.retain(|other| *other != conn);
+        if conns.is_empty() {
+            self.by_peer.remove(&(proto, addr));
+        }
+    }
+
+    /// Queues a wake for a connection whose deadline comes before the one that is queued.
+    fn rearm(&mut self, conn: ConnId) {
+        let Some(entry) = self.conns.get_mut(&conn) else { return };
+        let deadline = entry.deadline();
+        if deadline < entry.wake {
+            entry.wake = deadline;
+            self.timers.schedule(deadline, Timeout::Conn(conn));
+        }
     }
 
     pub(super) fn expire_conn(
@@ -266,11 +411,43 @@ impl Transport {
             self.timers.schedule(deadline, Timeout::Conn(conn));
             return;
         }
-        if entry.half_at.is_some() {
+        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if passed(entry.half_at) || passed(entry.ping.and_then(|ping| ping.pong_by)) {
+            // RFC 5626 §4.4.1: without its pong the flow has failed.
             self.reset(conn, IoKind::TimedOut, out);
-        } else {
+        } else if entry.idle_at <= now {
             self.hang_up(now, limits, conn, IoKind::TimedOut, out);
+        } else {
+            self.ping(now, limits, conn, out);
         }
+    }
+
+    /// Sends a ping that is due (RFC 5626 §4.4.1).
+    fn ping(&mut self, now: Instant, limits: &Limits, conn: ConnId, out: &mut VecDeque<Output>) {
+        let Some(every) = self.conns.get(&conn).and_then(|entry| entry.ping).map(|ping| ping.every) else {
+            return;
+        };
+        let next = now + self.jitter(every).max(PONG);
+        if self.write(now, limits, conn, Bytes::from_static(b"\r\n\r\n"), None, out).is_err() {
+            return;
+        }
+        let Some(entry) = self.conns.get_mut(&conn) else { return };
+        entry.ping = Some(Ping { every, next, pong_by: Some(now + PONG) });
+        entry.wake = entry.deadline();
+        self.timers.schedule(entry.wake, Timeout::Conn(conn));
+    }
+
+    /// Draws a time between 80 and 100 percent of the longest, lest many clients ping at once (RFC 5626 §4.4).
+    pub(super) fn jitter(&mut self, longest: Duration) -> Duration {
+        longest.saturating_mul(80 + u32::try_from(self.rng.below(21)).unwrap_or_default()) / 100
+    }
+}
+
+fn count_down<K: Ord>(counts: &mut std::collections::BTreeMap<K, usize>, key: K) {
+    match counts.get_mut(&key) {
+        Some(count) if *count > 1 => *count -= 1,
+        Some(_) => drop(counts.remove(&key)),
+        None => {}
     }
 }
 
@@ -286,10 +463,10 @@ mod tests {
 
     /// Returns a transport with one connection, accepted at the beginning.
     fn accepted(limits: &Limits, out: &mut VecDeque<Output>) -> Transport {
-        let mut transport = Transport::new();
+        let mut transport = Transport::new(&crate::base::Seed::from_u64(1));
         let addr = SocketAddr::from(([192, 0, 2, 1], 5060));
         let socket = transport.listen(Proto::Tcp, addr, false, out);
-        assert!(transport.accepted(at(0), limits, (socket, CONN), (addr, addr), out));
+        assert!(transport.accepted(at(0), limits, (socket, CONN), (addr, addr), PeerInfo::default(), out));
         out.clear();
         transport
     }
@@ -326,7 +503,10 @@ mod tests {
         assert!(out.is_empty());
         let addr = SocketAddr::from(([192, 0, 2, 1], 5060));
         let late = (SocketId(0), ConnId(3));
-        assert!(!transport.accepted(at(300), &limits, late, (addr, addr), &mut out), "its socket is gone");
+        assert!(
+            !transport.accepted(at(300), &limits, late, (addr, addr), PeerInfo::default(), &mut out),
+            "its socket is gone"
+        );
         assert_eq!(out, [Output::Close { conn: ConnId(3), how: CloseHow::Reset }]);
     }
 }

@@ -2,7 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use crate::transport::{ConnId, Proto, SocketId};
+use crate::transport::{ConnId, DnsName, IoKind, PeerInfo, Proto, SocketId};
 
 /// The way that a message took, and that its answer takes back.
 ///
@@ -21,6 +21,13 @@ impl Flow {
         }
     }
 
+    pub(crate) const fn conn(&self) -> Option<ConnId> {
+        match self {
+            Self::Datagram { .. } => None,
+            Self::Stream { conn, .. } => Some(*conn),
+        }
+    }
+
     pub(crate) const fn local(&self) -> SocketAddr {
         match self {
             Self::Datagram { local, .. } | Self::Stream { local, .. } => *local,
@@ -34,21 +41,85 @@ impl Flow {
     }
 }
 
+/// Names a flow (RFC 5626): a connection, or what goes between a socket and one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum FlowId {
+    /// A connection.
+    Connection(ConnId),
+    /// The datagrams between a socket and a peer.
+    Datagrams {
+        /// Our socket.
+        socket: SocketId,
+        /// The peer's address.
+        remote: SocketAddr,
+    },
+}
+
+/// What has become of a flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FlowChange {
+    /// A connection is open, from whichever side.
+    Opened {
+        /// What kind.
+        proto: Proto,
+        /// Our end.
+        local: SocketAddr,
+        /// The peer's end.
+        remote: SocketAddr,
+        /// What is known of the peer.
+        peer: PeerInfo,
+    },
+    /// A STUN server has told which address it sees us at (RFC 8489 §6). The first time, and each time that it is
+    /// another one: then bindings made over the flow lead nowhere any more (RFC 5626 §4.4.2).
+    Mapped {
+        /// The address seen before.
+        before: Option<SocketAddr>,
+        /// The address seen now.
+        mapped: SocketAddr,
+    },
+    /// It has ended, or its keep-alive got no answer (RFC 5626 §4.4).
+    Ended(IoKind),
+}
+
 /// Where a message goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// To a peer, over a connection that is open already or a new one.
-    Peer { proto: Proto, socket: SocketId, local: SocketAddr, remote: SocketAddr },
-    /// Back over the way that a request came; when that connection is gone, to `fallback` (RFC 3261 §18.2.2).
-    Back { flow: Flow, fallback: SocketAddr },
+    /// To a peer, as a datagram.
+    Datagram { socket: SocketId, local: SocketAddr, remote: SocketAddr },
+    /// To a peer, over a connection that is open already or a new one. The name is the one that led to the address.
+    Stream { proto: Proto, remote: SocketAddr, name: Option<DnsName> },
+    /// Over the way that a request came; when that connection is gone, to `fallback` (RFC 3261 §18.2.2).
+    Back { flow: Flow, fallback: SocketAddr, name: Option<DnsName> },
 }
 
 impl Target {
-    pub(crate) const fn is_reliable(&self) -> bool {
+    pub(crate) const fn proto(&self) -> Proto {
         match self {
-            Self::Peer { proto, .. } => proto.is_reliable(),
-            Self::Back { flow, .. } => flow.proto().is_reliable(),
+            Self::Datagram { .. } => Proto::Udp,
+            Self::Stream { proto, .. } => *proto,
+            Self::Back { flow, .. } => flow.proto(),
         }
+    }
+
+    pub(crate) const fn remote(&self) -> SocketAddr {
+        match self {
+            Self::Datagram { remote, .. } | Self::Stream { remote, .. } => *remote,
+            Self::Back { flow, .. } => flow.remote(),
+        }
+    }
+
+    /// Returns the connection that it keeps to while that is open.
+    pub(crate) const fn conn(&self) -> Option<ConnId> {
+        match self {
+            Self::Back { flow, .. } => flow.conn(),
+            Self::Datagram { .. } | Self::Stream { .. } => None,
+        }
+    }
+
+    pub(crate) const fn is_reliable(&self) -> bool {
+        self.proto().is_reliable()
     }
 }
 
@@ -65,7 +136,7 @@ pub(crate) struct Outbound {
     pub(crate) target: Target,
     pub(crate) bytes: Bytes,
     pub(crate) owner: Owner,
-    /// Whether the owner waits for an answer and so wants to know when the connection breaks.
+    /// Whether the owner waits for an answer and so wants to know when the way breaks.
     pub(crate) awaits: bool,
 }
 

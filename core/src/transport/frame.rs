@@ -12,6 +12,8 @@ pub struct Framer {
     /// The bytes so far of an unfinished message; of a finished one until the next call.
     buffer: Vec<u8>,
     phase: Phase,
+    /// Whether a single CRLF went by.
+    pong: bool,
 }
 
 /// The next thing found in a stream.
@@ -66,7 +68,7 @@ impl FrameError {
 impl Framer {
     /// Makes a framer for a new connection.
     pub const fn new() -> Self {
-        Self { buffer: Vec::new(), phase: Phase::Between { newline: 0 } }
+        Self { buffer: Vec::new(), phase: Phase::Between { newline: 0 }, pong: false }
     }
 
     /// Returns the next frame, and shortens `input` by what was used. Call it until it returns [`Frame::Incomplete`] or
@@ -88,6 +90,16 @@ impl Framer {
         }
     }
 
+    /// Tells, once, whether a single CRLF went by between messages, which answers a keep-alive (RFC 5626 §4.4.1).
+    pub const fn take_pong(&mut self) -> bool {
+        std::mem::replace(&mut self.pong, false)
+    }
+
+    /// Notes a single CRLF that came as a message of its own.
+    pub(crate) const fn note_pong(&mut self) {
+        self.pong = true;
+    }
+
     /// Returns how many bytes of an unfinished message are held.
     pub const fn unfinished(&self) -> usize {
         match self.phase {
@@ -102,6 +114,7 @@ impl Framer {
         if ping {
             return Frame::Ping;
         }
+        self.pong |= newline >= 2;
         if input.is_empty() {
             return Frame::Incomplete;
         }

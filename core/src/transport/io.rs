@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::base::UnixTime;
+use crate::{base::UnixTime, transport::Interface};
 
 /// What a driver tells a machine.
 ///
@@ -28,6 +28,8 @@ pub enum Input<'a> {
         /// Its address with the port filled in.
         result: Result<SocketAddr, IoKind>,
     },
+    /// The addresses of this machine: before the outcome of a bind to all addresses, and whenever they have changed.
+    Interfaces(Vec<Interface>),
     /// A datagram arrived on a UDP socket.
     Datagram {
         /// The socket it arrived on.
@@ -108,6 +110,7 @@ impl Input<'_> {
         match self {
             Self::Timeout => Input::Timeout,
             Self::Wall(time) => Input::Wall(*time),
+            Self::Interfaces(all) => Input::Interfaces(all.clone()),
             Self::Bound { socket, result } => Input::Bound { socket: *socket, result: *result },
             Self::Datagram { socket, local, remote, .. } => {
                 Input::Datagram { socket: *socket, local: *local, remote: *remote, payload: &[] }

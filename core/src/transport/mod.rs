@@ -5,41 +5,61 @@ mod flow;
 mod frame;
 mod io;
 mod lookup;
+mod source;
+mod stun;
 mod via;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
 };
 
 use bytes::Bytes;
 
-use crate::base::{Instant, Limits, TimerQueue};
+use smallvec::SmallVec;
 
-use self::{conn::Conn, lookup::Lookup};
+use crate::base::{Instant, Limits, Rng, Seed, TimerQueue};
+
+use self::{conn::Conn, lookup::Lookup, stun::Probe};
 pub(crate) use self::{
     flow::{Flow, Outbound, Owner, Target, is_wildcard},
+    stun::{Class, StunMessage, is_stun},
     via::{ResponseTarget, WayBack},
 };
+pub use flow::{FlowChange, FlowId};
 pub use frame::{Frame, FrameError, Framer};
 pub use io::{
     BadDnsName, CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Naptr, Output, PeerInfo, Proto, QueryId,
     RecordKind, Records, SocketId, Srv, UnknownProto, Unreachable,
 };
+pub use source::Interface;
 
 /// Sockets, connections and look-ups: everything between a driver and whole messages.
 #[derive(Clone)]
 pub(crate) struct Transport {
     sockets: BTreeMap<SocketId, Socket>,
     next_socket: u32,
+    /// The addresses of this machine, as far as the driver has told them.
+    interfaces: Vec<Interface>,
     conns: BTreeMap<ConnId, Conn>,
-    /// The connection to use towards a peer.
-    by_peer: BTreeMap<(Proto, SocketAddr), ConnId>,
+    /// The connections to use towards a peer, the newest last.
+    by_peer: BTreeMap<(Proto, SocketAddr), SmallVec<[ConnId; 1]>>,
+    /// How many connections each listener has accepted, closing ones included.
+    of_listener: BTreeMap<SocketId, usize>,
+    /// How many accepted connections each peer has.
+    of_peer: BTreeMap<IpAddr, usize>,
     next_conn: u64,
+    /// Where each transaction waits for its answer.
+    waiting: BTreeMap<Owner, Waits>,
+    /// The transactions that wait for datagrams of a peer.
+    unanswered: BTreeSet<(SocketAddr, Owner)>,
+    probes: BTreeMap<u64, Probe>,
+    next_probe: u64,
     lookups: BTreeMap<u64, Lookup>,
     queries: BTreeMap<QueryId, u64>,
     next_query: u64,
     timers: TimerQueue<Timeout>,
+    rng: Rng,
     news: VecDeque<News>,
 }
 
@@ -56,30 +76,51 @@ struct Socket {
 enum Timeout {
     Conn(ConnId),
     Lookup(u64),
+    Probe(u64),
 }
 
-/// What a transaction has to be told.
+/// Where a transaction waits for its answer.
+#[derive(Clone, Copy, Debug)]
+enum Waits {
+    Connection(ConnId),
+    Datagrams(SocketAddr),
+}
+
+/// What a transaction, or the application, has to be told.
 #[derive(Clone)]
 pub(crate) enum News {
-    /// The connection broke over which it waits for an answer.
-    Broken { owner: Owner, error: IoKind },
+    /// The connection broke over which it waits for an answer, or the network says that its peer cannot be reached.
+    /// If `stale`, the connection was an old one, and may have been dead for long.
+    Broken { owner: Owner, error: IoKind, stale: bool },
+    /// Its datagram is too large for the path.
+    TooBig { owner: Owner },
     /// Its look-up has ended.
     Found { owner: Owner, addresses: Result<Vec<IpAddr>, DnsError> },
+    /// A flow has changed. This is for the application.
+    Flow { flow: FlowId, change: FlowChange },
 }
 
 impl Transport {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(seed: &Seed) -> Self {
         Self {
             sockets: BTreeMap::new(),
             next_socket: 0,
+            interfaces: Vec::new(),
             conns: BTreeMap::new(),
             by_peer: BTreeMap::new(),
+            of_listener: BTreeMap::new(),
+            of_peer: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            unanswered: BTreeSet::new(),
+            probes: BTreeMap::new(),
+            next_probe: 1,
             // Even numbers are ours, odd ones the driver's.
             next_conn: 2,
             lookups: BTreeMap::new(),
             queries: BTreeMap::new(),
             next_query: 1,
             timers: TimerQueue::new(),
+            rng: seed.stream("transport"),
             news: VecDeque::new(),
         }
     }
@@ -139,22 +180,6 @@ impl Transport {
         Some(proto)
     }
 
-    /// Chooses the socket to send from towards `remote`: the first bound one of its family.
-    ///
-    /// For TCP it is the listener whose address Via shows; without one, a UDP socket lends its own.
-    pub(crate) fn local(&self, proto: Proto, remote: SocketAddr) -> Option<(SocketId, SocketAddr)> {
-        let bound = |want: Proto| {
-            self.sockets.iter().find_map(|(id, socket)| {
-                let addr = socket.bound.filter(|addr| addr.is_ipv4() == remote.is_ipv4())?;
-                (socket.proto == want).then_some((*id, addr))
-            })
-        };
-        match proto {
-            Proto::Udp => bound(Proto::Udp),
-            _ => bound(proto).or_else(|| bound(Proto::Tcp)).or_else(|| bound(Proto::Udp)),
-        }
-    }
-
     /// Sends a message, opening a connection if there is none.
     pub(crate) fn send(
         &mut self,
@@ -166,25 +191,65 @@ impl Transport {
         let Outbound { target, bytes, owner, awaits } = message;
         let user = awaits.then_some(owner);
         match target {
-            Target::Back { flow: Flow::Datagram { socket, local, .. }, fallback } => {
-                out.push_back(Output::Transmit { socket, local, remote: fallback, payload: bytes });
-                Ok(())
-            }
-            Target::Peer { proto: Proto::Udp, socket, local, remote } => {
+            Target::Back { flow: Flow::Datagram { socket, local, .. }, fallback: remote, .. }
+            | Target::Datagram { socket, local, remote } => {
+                user.into_iter().for_each(|owner| self.wait(owner, Waits::Datagrams(remote)));
                 out.push_back(Output::Transmit { socket, local, remote, payload: bytes });
                 Ok(())
             }
-            Target::Back { flow: Flow::Stream { conn, proto, .. }, fallback } => {
+            Target::Back { flow: Flow::Stream { conn, proto, .. }, fallback, name } => {
                 let conn = match self.conns.get(&conn).is_some_and(Conn::takes_messages) {
                     true => conn,
-                    false => self.conn_to(now, limits, proto, fallback, out)?,
+                    false => self.conn_to(now, limits, proto, fallback, name, out)?,
                 };
                 self.write(now, limits, conn, bytes, user, out)
             }
-            Target::Peer { proto, remote, .. } => {
-                let conn = self.conn_to(now, limits, proto, remote, out)?;
+            Target::Stream { proto, remote, name } => {
+                let conn = self.conn_to(now, limits, proto, remote, name, out)?;
                 self.write(now, limits, conn, bytes, user, out)
             }
+        }
+    }
+
+    /// Notes that a transaction waits for no more answers.
+    pub(crate) fn release(&mut self, owner: Owner) {
+        match self.waiting.remove(&owner) {
+            Some(Waits::Connection(conn)) => {
+                self.conns.get_mut(&conn).into_iter().for_each(|entry| entry.forget_user(owner));
+            }
+            Some(Waits::Datagrams(remote)) => drop(self.unanswered.remove(&(remote, owner))),
+            None => {}
+        }
+    }
+
+    /// Notes where a transaction waits: whoever sends again waits where it was sent last.
+    fn wait(&mut self, owner: Owner, place: Waits) {
+        let before = self.waiting.insert(owner, place);
+        match (before, place) {
+            (Some(Waits::Datagrams(before)), Waits::Datagrams(remote)) if before == remote => return,
+            (Some(Waits::Datagrams(before)), _) => drop(self.unanswered.remove(&(before, owner))),
+            (Some(Waits::Connection(before)), Waits::Connection(conn)) if before == conn => {}
+            (Some(Waits::Connection(before)), _) => {
+                self.conns.get_mut(&before).into_iter().for_each(|entry| entry.forget_user(owner));
+            }
+            (None, _) => {}
+        }
+        if let Waits::Datagrams(remote) = place {
+            self.unanswered.insert((remote, owner));
+        }
+    }
+
+    /// Takes what the network says of datagrams to a peer: everybody who waits for it is told (RFC 3261 §18.4).
+    pub(crate) fn unreachable(&mut self, socket: SocketId, remote: SocketAddr, why: Unreachable) {
+        self.probe_unreachable(socket, remote);
+        let first = (remote, Owner { call: 0, serial: 0 });
+        let last = (remote, Owner { call: u64::MAX, serial: u64::MAX });
+        for (_, owner) in self.unanswered.range(first..=last) {
+            let owner = *owner;
+            self.news.push_back(match why {
+                Unreachable::Icmp => News::Broken { owner, error: IoKind::Unreachable, stale: false },
+                Unreachable::TooBig => News::TooBig { owner },
+            });
         }
     }
 
@@ -197,12 +262,13 @@ impl Transport {
         match self.timers.pop_due(now) {
             Some((_, Timeout::Conn(conn))) => self.expire_conn(now, limits, conn, out),
             Some((_, Timeout::Lookup(serial))) => self.expire_lookup(serial),
+            Some((_, Timeout::Probe(serial))) => self.expire_probe(now, serial, out),
             None => return false,
         }
         true
     }
 
-    /// Returns the next thing that a transaction has to be told.
+    /// Returns the next thing that somebody has to be told.
     pub(crate) fn poll_news(&mut self) -> Option<News> {
         self.news.pop_front()
     }
@@ -228,22 +294,34 @@ impl Transport {
         limits: &Limits,
         proto: Proto,
         remote: SocketAddr,
+        name: Option<DnsName>,
         out: &mut VecDeque<Output>,
     ) -> Result<ConnId, IoKind> {
-        if let Some(conn) = self.by_peer.get(&(proto, remote)) {
-            return Ok(*conn);
+        if let Some(conn) = self.conn_that_serves(proto, remote, name.as_ref()) {
+            return Ok(conn);
         }
         if self.conns.len() >= limits.connections {
             return Err(IoKind::Limit);
         }
         let conn = ConnId(self.next_conn);
         self.next_conn += 2;
-        let opened = Conn::opening(now, limits, proto, remote);
+        let opened = Conn::opening(now, limits, proto, remote, name.clone());
         self.timers.schedule(opened.wake(), Timeout::Conn(conn));
         self.conns.insert(conn, opened);
-        self.by_peer.insert((proto, remote), conn);
-        out.push_back(Output::Connect { conn, proto, remote, name: None });
+        self.by_peer.entry((proto, remote)).or_default().push(conn);
+        out.push_back(Output::Connect { conn, proto, remote, name });
         Ok(conn)
+    }
+
+    /// Finds a connection to a peer that a request for this name may take, the newest first.
+    fn conn_that_serves(&self, proto: Proto, remote: SocketAddr, name: Option<&DnsName>) -> Option<ConnId> {
+        let mut conns = self.by_peer.get(&(proto, remote))?.iter().rev();
+        conns.find(|conn| self.conns.get(conn).is_some_and(|entry| entry.serves(name))).copied()
+    }
+
+    /// Returns the way over an open connection.
+    pub(crate) fn flow_of(&self, conn: ConnId) -> Option<Flow> {
+        self.conns.get(&conn)?.flow(conn)
     }
 
     fn write(
@@ -262,6 +340,7 @@ impl Transport {
             return Err(IoKind::Limit);
         }
         entry.write(now, limits, conn, bytes, user, out);
+        user.into_iter().for_each(|owner| self.wait(owner, Waits::Connection(conn)));
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, SocketAddr};
 
-use super::Proto;
+use super::{DnsName, Proto};
 use crate::syntax::{Host, Via, ViaStamp};
 
 /// Where a response goes that does not go back over the connection of its request.
@@ -25,22 +25,38 @@ pub(crate) struct WayBack<'a> {
     maddr: Option<&'a str>,
     received: Option<Option<&'a str>>,
     rport: Option<Option<&'a str>>,
+    alias: bool,
 }
 
 impl<'a> WayBack<'a> {
     /// Reads a Via; of a parameter that stands there twice, the first counts.
     pub(crate) fn of(via: Via<'a>) -> Self {
-        let (mut maddr, mut received, mut rport) = (None, None, None);
+        let (mut maddr, mut received, mut rport, mut alias) = (None, None, None, None);
         for (name, value) in via.params() {
             let slot = match name.len() {
                 5 if name.eq_ignore_ascii_case("maddr") => &mut maddr,
                 5 if name.eq_ignore_ascii_case("rport") => &mut rport,
+                5 if name.eq_ignore_ascii_case("alias") => &mut alias,
                 8 if name.eq_ignore_ascii_case("received") => &mut received,
                 _ => continue,
             };
             slot.get_or_insert(value);
         }
-        Self { sent_by: via.host(), port: via.port(), maddr: maddr.flatten(), received, rport }
+        let (maddr, alias) = (maddr.flatten(), alias.is_some());
+        Self { sent_by: via.host(), port: via.port(), maddr, received, rport, alias }
+    }
+
+    /// Tells whether the peer offers its connection for requests to it (RFC 5923 §8.1).
+    pub(crate) const fn wants_alias(&self) -> bool {
+        self.alias
+    }
+
+    /// Returns the name that the sender goes by, if it is not an address.
+    pub(crate) fn name(&self) -> Option<DnsName> {
+        match self.sent_by {
+            Host::Name(name) => name.parse().ok(),
+            Host::V4(_) | Host::V6(_) => None,
+        }
     }
 
     /// Returns what is to be written into the Via of a request from `remote` (RFC 3261 §18.2.1, RFC 3581 §4).
@@ -92,7 +108,8 @@ impl<'a> WayBack<'a> {
         }
     }
 
-    fn port_over(&self, proto: Proto) -> u16 {
+    /// Returns the port of the sent-by, or the usual one.
+    pub(crate) fn port_over(&self, proto: Proto) -> u16 {
         self.port.unwrap_or_else(|| proto.default_port())
     }
 

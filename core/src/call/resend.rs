@@ -1,0 +1,126 @@
+use crate::{
+    call::{
+        Call, CallCx, Draft,
+        client::{ClientTransaction, Sending, Sent},
+        request::Hop,
+    },
+    decision::Event,
+    transaction::{ClientState, Kind},
+    transport::{Flow, IoKind, Outbound, Proto},
+};
+
+/// The least that a path over IPv4 has to take as one datagram (RFC 791), less the headers of IP and UDP.
+const ALWAYS_FITS: usize = 576 - 28;
+
+/// What becomes of requests whose way breaks, or does not take them.
+impl Call {
+    /// Returns the connection that a request has to take: the one that the application has named, or in a dialog the
+    /// peer's own, if its target points there.
+    pub(super) fn way_back(
+        &self,
+        cx: &CallCx,
+        draft: &Draft,
+        hop: &Hop,
+        dialog: Option<u64>,
+    ) -> Option<Flow> {
+        if let Some(flow) = draft.over.and_then(|conn| cx.transport.flow_of(conn)) {
+            return Some(flow);
+        }
+        let entry = self.dialogs().iter().find(|entry| Some(entry.dialog.serial) == dialog)?;
+        cx.transport.flow_of(entry.over?).filter(|flow| hop.is_at(flow))
+    }
+
+    /// Keeps what a request was written from while it may have to be written anew, and tells that it went over TCP for
+    /// its size.
+    pub(super) fn keep_draft(&mut self, cx: &mut CallCx, at: usize, before: Sending) {
+        let hash = self.hash;
+        let client = &mut self.rest().clients[at];
+        let (handle, silent) = (client.handle(hash), client.silent);
+        let (Sending::Resolving(draft), Some(sent)) = (before, client.sent_mut()) else { return };
+        let free = draft.1.proto.is_none();
+        if free && sent.target.proto() == Proto::Tcp && sent.target.conn().is_none() && !silent {
+            cx.events.push_back(Event::Switched { client: handle });
+        }
+        sent.draft = Some(draft).filter(|_| free);
+    }
+
+    /// Takes the news that the way of a request of ours has broken.
+    ///
+    /// On a connection that was open before, it may have been dead for long: the request is sent once more on a fresh one.
+    /// One that went over TCP for its size alone goes over UDP if there is no TCP (RFC 3261 §18.1.1).
+    pub(crate) fn broken(&mut self, cx: &mut CallCx, serial: u64, error: IoKind, stale: bool) {
+        let Some(client) = self.clients().iter().find(|client| client.serial == serial) else { return };
+        let Some(sent) = client.sent() else { return };
+        let answered = !is_unanswered(sent);
+        if answered && !sent.target.is_reliable() {
+            // Anybody can forge what the network says; a peer that has answered is not believed to be unreachable.
+            return;
+        }
+        let no_tcp = matches!(error, IoKind::Refused | IoKind::Reset | IoKind::Unsupported);
+        let by_size = sent.draft.is_some() && sent.target.proto() == Proto::Tcp;
+        let result = match (answered, stale && !sent.resent) {
+            (true, _) => Err(error),
+            (false, true) => self.resend(cx, serial),
+            (false, false) if no_tcp && by_size => self.rewrite(cx, serial, Proto::Udp),
+            (false, false) => Err(error),
+        };
+        if let Err(error) = result {
+            self.undeliverable(cx, serial, error);
+        }
+    }
+
+    /// Takes the news that a datagram to the peer of a request was too large for the path: a large request goes over TCP,
+    /// if its URI leaves the choice.
+    pub(crate) fn too_big(&mut self, cx: &mut CallCx, serial: u64) {
+        let Some(client) = self.clients().iter().find(|client| client.serial == serial) else { return };
+        let Some(sent) = client.sent().filter(|sent| is_unanswered(sent)) else { return };
+        if sent.request.len() <= ALWAYS_FITS {
+            return;
+        }
+        if let Err(error) = self.rewrite(cx, serial, Proto::Tcp) {
+            self.undeliverable(cx, serial, error);
+        }
+    }
+
+    /// Sends the same request once more.
+    fn resend(&mut self, cx: &mut CallCx, serial: u64) -> Result<(), IoKind> {
+        let (hash, client) = (self.hash, self.client_of(serial));
+        let Some(client) = client else { return Err(IoKind::Reset) };
+        let owner = client.owner(hash);
+        let Some(sent) = client.sent_mut() else { return Err(IoKind::Reset) };
+        sent.resent = true;
+        let bytes = cx.copy(&sent.request);
+        cx.send(Outbound { target: sent.target.clone(), bytes, owner, awaits: true })
+    }
+
+    /// Writes a request anew for another transport, and begins it again. It is the last change of transport.
+    fn rewrite(&mut self, cx: &mut CallCx, serial: u64, proto: Proto) -> Result<(), IoKind> {
+        let hash = self.hash;
+        let Some(client) = self.client_of(serial) else { return Err(IoKind::Unreachable) };
+        let (handle, owner, silent) = (client.handle(hash), client.owner(hash), client.silent);
+        let kind = if client.invite.is_some() { Kind::Invite } else { Kind::NonInvite };
+        let settings = client.settings.clone();
+        let Some(sent) = client.sent_mut() else { return Err(IoKind::Unreachable) };
+        let Some((draft, hop)) = sent.draft.take().map(|draft| *draft) else {
+            return Err(IoKind::Unreachable);
+        };
+        let remote = sent.target.remote();
+        let written = draft.write_over(cx, &settings, &hop, proto, remote);
+        let written = written.map_err(|_| IoKind::Unreachable)?;
+        let (sent, result) = Sent::start(cx, owner, &settings, kind, written);
+        client.stage = Sending::Sent(Box::new(sent));
+        if proto == Proto::Tcp && !silent {
+            cx.events.push_back(Event::Switched { client: handle });
+        }
+        result
+    }
+
+    fn client_of(&mut self, serial: u64) -> Option<&mut ClientTransaction> {
+        self.rest().clients.iter_mut().find(|client| client.serial == serial)
+    }
+}
+
+/// Tells whether a request has no response yet.
+fn is_unanswered(sent: &Sent) -> bool {
+    matches!(sent.machine.state(), ClientState::Calling | ClientState::Trying)
+}

@@ -48,6 +48,12 @@ impl fmt::Display for Span {
     }
 }
 
+impl From<Span> for Option<Duration> {
+    fn from(span: Span) -> Self {
+        Some(span.0)
+    }
+}
+
 impl From<Span> for Duration {
     fn from(span: Span) -> Self {
         span.0

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use sansip::{ConnId, Input, Instant, IoKind, Machine, Proto, SocketId, UnixTime};
+use sansip::{ConnId, Input, Instant, Interface, IoKind, Machine, Proto, SocketId, UnixTime};
 
 use crate::{draw, world::Sim};
 
@@ -257,6 +257,16 @@ impl Slot {
     /// Returns the first address of the same family.
     pub(crate) fn address_like(&self, other: IpAddr) -> Option<IpAddr> {
         self.addresses.iter().copied().find(|address| address.is_ipv4() == other.is_ipv4())
+    }
+
+    /// Returns the addresses with their networks, those that nodes have without being told; the first of each family is
+    /// the usual one.
+    pub(crate) fn interfaces(&self) -> Vec<Interface> {
+        let interface = |own: &IpAddr| {
+            let prefix = if own.is_ipv4() { 16 } else { 64 };
+            Interface::new(*own, prefix, self.address_like(*own) == Some(*own))
+        };
+        self.addresses.iter().map(interface).collect()
     }
 
     pub(crate) fn accepted_id(&mut self) -> ConnId {

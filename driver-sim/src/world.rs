@@ -436,6 +436,9 @@ impl Sim {
                 let named_before = slot.sockets.get(socket).is_some();
                 assert!(!named_before, "{} binds {socket:?} twice", slot.name);
                 let result = slot.sockets.bind(socket, proto, addr, &slot.addresses);
+                if addr.ip().is_unspecified() {
+                    slot.soon.push_back(Input::Interfaces(slot.interfaces()));
+                }
                 slot.soon.push_back(Input::Bound { socket, result });
                 self.trace.push(self.now, What::Bound { node, socket, result });
             }

@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     clock::{moment, now, wall},
     dns::Dns,
+    interfaces::interfaces,
     node::Letter,
     tcp::Tcp,
     udp::Udp,
@@ -219,6 +220,9 @@ impl<M: Machine> Reactor<M> {
             }
             Output::Bind { socket, proto, addr } => {
                 self.again = true;
+                if addr.ip().is_unspecified() {
+                    self.machine.handle_input(now(), Input::Interfaces(interfaces()));
+                }
                 let result = self.bind(socket, proto, addr).map_err(|error| IoKind::from(&error));
                 return Some(Input::Bound { socket, result });
             }

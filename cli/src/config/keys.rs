@@ -1,4 +1,4 @@
-use sansip::{Config, HeaderValue, Limits, Method, Timing, UriBuf};
+use sansip::{Config, HeaderValue, Limits, Method, Timing, UdpSize, UriBuf};
 
 use super::{Level, Serve, Settings, section::section};
 use crate::{listen::Listen, node::Driver, span::Span};
@@ -58,6 +58,8 @@ section! {
     EndpointSection of Config {
         /// The name or address that Via and Contact show; without it, that of the socket used.
         host: HeaderValue,
+        /// The same over IPv6, where it differs.
+        host6: HeaderValue,
         /// The user part of Contact.
         user: HeaderValue,
         /// The URI of From where a request names none.
@@ -72,6 +74,12 @@ section! {
         product: HeaderValue,
         /// Whether each UDP socket gets a TCP listener on the same port.
         tcp_beside_udp: bool,
+        /// How large a request may be to go over UDP: "rfc" for 1300 bytes, { up_to = BYTES }, or "any".
+        udp_size: UdpSize,
+        /// Whether requests over TLS offer their connection for requests of the peer's.
+        alias: bool,
+        /// How often connections opened from here are kept alive; without it, they are not.
+        keep_alive: Span,
         /// How long an INVITE of this side may ring before it is cancelled.
         ringing: Span,
         /// How long a dialog may live.
@@ -126,6 +134,10 @@ section! {
         questions: usize,
         /// Stream connections at once; lowered to what the system allows.
         connections: usize,
+        /// Stream connections that one listener has accepted.
+        connections_per_listener: usize,
+        /// Stream connections accepted from one address.
+        connections_per_peer: usize,
         /// Bytes on their way out of one connection.
         unsent: usize,
         /// How long a message may stay unfinished on a stream.
@@ -148,6 +160,8 @@ section! {
         answer: Span,
         /// Alarms at once.
         alarms: usize,
+        /// STUN servers asked at once.
+        probes: usize,
     }
 }
 

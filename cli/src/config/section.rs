@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sansip::{HeaderValue, Method, UriBuf};
+use sansip::{HeaderValue, Method, UdpSize, UriBuf};
 
 use super::Level;
 use crate::{listen::Listen, node::Driver, span::Span};
@@ -75,6 +75,22 @@ impl Knob for usize {
 impl Knob for Duration {
     fn shown(&self) -> Option<String> {
         quoted(&Span(*self).to_string())
+    }
+}
+
+impl Knob for Option<Duration> {
+    fn shown(&self) -> Option<String> {
+        self.as_ref().and_then(Knob::shown)
+    }
+}
+
+impl Knob for UdpSize {
+    fn shown(&self) -> Option<String> {
+        match self {
+            Self::Rfc => quoted("rfc"),
+            Self::UpTo(bytes) => Some(format!("{{ up_to = {bytes} }}")),
+            Self::Any => quoted("any"),
+        }
     }
 }
 

@@ -94,7 +94,7 @@ impl Default for Limits {
             questions: 100_000,
             connections: 16_384,
             connections_per_listener: 16_384,
-            connections_per_peer: 4096,
+            connections_per_peer: 12_288,
             unsent: 1 << 20,
             half_message: Duration::from_secs(32),
             idle: Duration::from_secs(180),

@@ -235,6 +235,40 @@ mod tests {
         }
     }
 
+    /// The samples of RFC 5769 §2.1 to §2.3, in hexadecimal.
+    const SAMPLES: [&str; 3] = [
+        "000100582112a442b7e7a701bc34d686fa87dfae802200105354554e207465737420636c69656e74002400046e0001ff\
+         80290008932ff9b151263b36000600096576746a3a68367659202020000800149aeaa70cbfd8cb56781ef2b5b2d3f249\
+         c1b571a280280004e57a3bcf",
+        "0101003c2112a442b7e7a701bc34d686fa87dfae8022000b7465737420766563746f7220002000080001a147e112a643\
+         000800142b91f599fd9e90c38c7489f92af9ba53f06be7d780280004c07d4c96",
+        "010100482112a442b7e7a701bc34d686fa87dfae8022000b7465737420766563746f7220002000140002a1470113a9fa\
+         a5d3f179bc25f4b5bed2b9d900080014a382954e4be67bf11784c97c8292c275bfe3ed4180280004c8fb0b4c",
+    ];
+
+    /// C051, C052, RFC 5769 §2.1 to §2.3: the samples are read, their fingerprints are right, and a changed bit shows.
+    #[test]
+    fn c052_samples() {
+        let [request, v4, v6] = SAMPLES.map(|sample| {
+            let digit = |at| sample.get(at..at + 2).and_then(|text| u8::from_str_radix(text, 16).ok());
+            (0..sample.len()).step_by(2).map(|at| digit(at).expect("two digits")).collect::<Vec<u8>>()
+        });
+        let id = *b"\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae";
+        let read = StunMessage::parse(&request).expect("a request");
+        // PRIORITY is for ICE.
+        assert_eq!((read.class, read.id, read.unknown.as_slice()), (Class::Request, id, [0x0024].as_slice()));
+        for (bytes, mapped) in
+            [(&v4, "192.0.2.1:32853"), (&v6, "[2001:db8:1234:5678:11:2233:4455:6677]:32853")]
+        {
+            let read = StunMessage::parse(bytes).expect("an answer");
+            assert_eq!((read.class, read.id, read.fingerprint), (Class::Success, id, true));
+            assert_eq!(read.mapped, mapped.parse().ok());
+            let mut changed = bytes.clone();
+            changed[30] ^= 1;
+            assert_eq!(StunMessage::parse(&changed), None);
+        }
+    }
+
     /// RFC 8489 §7: a fingerprint is answered by one, and a message with a wrong one is none.
     #[test]
     fn fingerprints() {

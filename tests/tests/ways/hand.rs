@@ -1,0 +1,190 @@
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use sansip::{
+    ClientHandle, CloseHow, Config, ConnId, Endpoint, Event, FlowChange, FlowId, Input, Instant,
+    Machine as _, Outgoing, Output, PeerInfo, Proto, Records, Seed, SocketId,
+};
+
+/// An endpoint without a service, fed by hand. It answers nothing but look-ups of addresses by itself.
+pub(crate) struct Hand {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) now: Instant,
+    /// All that happened and was not taken out yet.
+    pub(crate) events: Vec<Event>,
+    accepted: u64,
+}
+
+/// Where every name leads.
+pub(crate) const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 9));
+
+impl Hand {
+    pub(crate) fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.tcp_beside_udp = false;
+        change(&mut config);
+        let endpoint =
+            Endpoint::new(config, &Seed::from_u64(1), Instant::EPOCH).expect("a good configuration");
+        Self { endpoint, now: Instant::EPOCH, events: Vec::new(), accepted: 0 }
+    }
+
+    /// Opens a socket at once.
+    pub(crate) fn listen(&mut self, proto: Proto, addr: &str) -> SocketId {
+        let addr = address(addr);
+        let socket = self.endpoint.at(self.now).listen(proto, addr).expect("listening is not refused");
+        self.feed(Input::Bound { socket, result: Ok(addr) });
+        socket
+    }
+
+    pub(crate) fn feed(&mut self, input: Input<'_>) -> Vec<Output> {
+        self.endpoint.handle_input(self.now, input);
+        self.outputs()
+    }
+
+    pub(crate) fn outputs(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        while let Some(output) = self.endpoint.poll_output() {
+            match output {
+                Output::Resolve { query, kind, .. } => {
+                    let v4 = kind == sansip::RecordKind::A;
+                    let addresses = if v4 { vec![PEER] } else { Vec::new() };
+                    let result = Ok(Records::Addresses { addresses, ttl: Duration::from_secs(60) });
+                    self.endpoint.handle_input(self.now, Input::Resolved { query, result });
+                }
+                output => outputs.push(output),
+            }
+        }
+        self.events.extend(std::iter::from_fn(|| self.endpoint.poll_event()));
+        outputs
+    }
+
+    /// Lets time pass, with a wake at each deadline.
+    pub(crate) fn pass(&mut self, time: Duration) -> Vec<Output> {
+        let end = self.now + time;
+        let mut outputs = Vec::new();
+        while let Some(due) = self.endpoint.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            outputs.extend(self.feed(Input::Timeout));
+        }
+        self.now = end;
+        outputs
+    }
+
+    pub(crate) fn send(&mut self, outgoing: Outgoing) -> (ClientHandle, Vec<Output>) {
+        let client = self.endpoint.at(self.now).request(outgoing).expect("it can be sent");
+        (client, self.outputs())
+    }
+
+    /// Sends an OPTIONS to a URI.
+    pub(crate) fn options(&mut self, uri: &str) -> Vec<Output> {
+        self.send(Outgoing::options(uri.parse().expect("a URI"))).1
+    }
+
+    pub(crate) fn connected(&mut self, conn: ConnId, peer: PeerInfo) -> Vec<Output> {
+        self.feed(Input::Connected { conn, local: address("192.0.2.1:40000"), peer })
+    }
+
+    /// Has a peer open a connection; `None` if it is refused.
+    pub(crate) fn accept(&mut self, socket: SocketId, remote: &str, peer: PeerInfo) -> Option<ConnId> {
+        self.accepted += 1;
+        let conn = ConnId(self.accepted * 2 - 1);
+        let (local, remote) = (address("192.0.2.1:5061"), address(remote));
+        let outputs = self.feed(Input::Accepted { socket, conn, local, remote, peer });
+        let refused = outputs.contains(&Output::Close { conn, how: CloseHow::Reset });
+        (!refused).then_some(conn)
+    }
+
+    pub(crate) fn received(&mut self, conn: ConnId, text: &str) -> Vec<Output> {
+        self.feed(Input::Received { conn, data: text.as_bytes() })
+    }
+
+    /// Takes out what has become of flows.
+    pub(crate) fn changes(&mut self) -> Vec<(FlowId, FlowChange)> {
+        let change = |event| match event {
+            Event::Flow { flow, change } => Some((flow, change)),
+            _ => None,
+        };
+        self.events.drain(..).filter_map(change).collect()
+    }
+
+    /// Takes out how requests ended.
+    pub(crate) fn ends(&mut self) -> Vec<sansip::ClientEnd> {
+        let end = |event| match event {
+            Event::ClientEnded { end, .. } => Some(end),
+            _ => None,
+        };
+        self.events.drain(..).filter_map(end).collect()
+    }
+}
+
+pub(crate) fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+/// Returns the connections that are asked for, with their names.
+pub(crate) fn connects(outputs: &[Output]) -> Vec<(ConnId, Proto, Option<String>)> {
+    let connect = |output: &Output| match output {
+        Output::Connect { conn, proto, name, .. } => {
+            Some((*conn, *proto, name.as_ref().map(ToString::to_string)))
+        }
+        _ => None,
+    };
+    outputs.iter().filter_map(connect).collect()
+}
+
+/// Returns what is written to connections.
+pub(crate) fn sends(outputs: &[Output]) -> Vec<(ConnId, String)> {
+    let send = |output: &Output| match output {
+        Output::Send { conn, data } => Some((*conn, String::from_utf8_lossy(data).into_owned())),
+        _ => None,
+    };
+    outputs.iter().filter_map(send).collect()
+}
+
+/// Returns the datagrams, and from where to where they go.
+pub(crate) fn datagrams(outputs: &[Output]) -> Vec<(String, String, Vec<u8>)> {
+    let datagram = |output: &Output| match output {
+        Output::Transmit { local, remote, payload, .. } => {
+            Some((local.to_string(), remote.to_string(), payload.to_vec()))
+        }
+        _ => None,
+    };
+    outputs.iter().filter_map(datagram).collect()
+}
+
+/// Returns the one connection that is asked for.
+pub(crate) fn connect(outputs: &[Output]) -> ConnId {
+    match connects(outputs).as_slice() {
+        [(conn, ..)] => *conn,
+        other => panic!("one connection is wanted, not {other:?}"),
+    }
+}
+
+/// Returns the value of the first header field of this name.
+pub(crate) fn field(message: &str, name: &str) -> String {
+    let line = message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.unwrap_or_else(|| panic!("no {name} in {message}")).to_owned()
+}
+
+/// Writes a request with a whole Via.
+pub(crate) fn request(method: &str, via: &str, to_tag: &str, fields: &str) -> String {
+    format!(
+        "{method} sip:us@192.0.2.1 SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\n\
+         From: <sip:peer@example.com>;tag=peer\r\nTo: <sip:us@example.com>{to_tag}\r\nCall-ID: call\r\n\
+         CSeq: 1 {method}\r\n{fields}Content-Length: 0\r\n\r\n"
+    )
+}
+
+/// Writes the response to a request.
+pub(crate) fn response(request: &str, status: u16) -> String {
+    let copied =
+        ["Via", "From", "To", "Call-ID", "CSeq"].map(|name| format!("{name}: {}\r\n", field(request, name)));
+    let tagged = copied.concat().replace("\r\nCall-ID", ";tag=them\r\nCall-ID");
+    format!("SIP/2.0 {status} Answer\r\n{tagged}Content-Length: 0\r\n\r\n")
+}
+
+pub(crate) fn proved(names: &[&str]) -> PeerInfo {
+    PeerInfo::proved(names.iter().map(|name| name.parse().expect("a name")))
+}

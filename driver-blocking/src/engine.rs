@@ -192,6 +192,9 @@ impl<M: Machine + Send + 'static> Shared<M> {
                 }
             }
             Output::Bind { socket, proto, addr } => {
+                if addr.ip().is_unspecified() {
+                    engine.feed(Input::Interfaces(sansip_interfaces::interfaces()));
+                }
                 let result = match proto {
                     Proto::Udp => self.bind(engine, socket, addr),
                     Proto::Tcp => self.listen(engine, socket, addr),

@@ -65,7 +65,6 @@ mod async_service;
 mod clock;
 mod dns;
 mod handle;
-mod interfaces;
 mod node;
 mod reactor;
 mod tcp;

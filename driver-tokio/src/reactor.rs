@@ -15,7 +15,6 @@ use tokio::{
 use crate::{
     clock::{moment, now, wall},
     dns::Dns,
-    interfaces::interfaces,
     node::Letter,
     tcp::Tcp,
     udp::Udp,
@@ -221,7 +220,7 @@ impl<M: Machine> Reactor<M> {
             Output::Bind { socket, proto, addr } => {
                 self.again = true;
                 if addr.ip().is_unspecified() {
-                    self.machine.handle_input(now(), Input::Interfaces(interfaces()));
+                    self.machine.handle_input(now(), Input::Interfaces(sansip_interfaces::interfaces()));
                 }
                 let result = self.bind(socket, proto, addr).map_err(|error| IoKind::from(&error));
                 return Some(Input::Bound { socket, result });

@@ -58,7 +58,9 @@ impl Call {
         }
         let no_tcp = matches!(error, IoKind::Refused | IoKind::Reset | IoKind::Unsupported);
         let by_size = sent.draft.is_some() && sent.target.proto() == Proto::Tcp;
-        let result = match (answered, stale && !sent.resent) {
+        // What this side has broken off for its own limits was not dead.
+        let dead = stale && !sent.resent && error != IoKind::Limit;
+        let result = match (answered, dead) {
             (true, _) => Err(error),
             (false, true) => self.resend(cx, serial),
             (false, false) if no_tcp && by_size => self.rewrite(cx, serial, Proto::Udp),

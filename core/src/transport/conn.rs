@@ -432,6 +432,7 @@ impl Transport {
             return;
         }
         let Some(entry) = self.conns.get_mut(&conn) else { return };
+        entry.framer.await_pong();
         entry.ping = Some(Ping { every, next, pong_by: Some(now + PONG) });
         entry.wake = entry.deadline();
         self.timers.schedule(entry.wake, Timeout::Conn(conn));

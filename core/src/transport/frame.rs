@@ -12,8 +12,16 @@ pub struct Framer {
     /// The bytes so far of an unfinished message; of a finished one until the next call.
     buffer: Vec<u8>,
     phase: Phase,
-    /// Whether a single CRLF went by.
-    pong: bool,
+    pong: Pong,
+}
+
+/// The answer to a ping of ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Pong {
+    #[default]
+    NotAwaited,
+    Awaited,
+    Seen,
 }
 
 /// The next thing found in a stream.
@@ -68,7 +76,7 @@ impl FrameError {
 impl Framer {
     /// Makes a framer for a new connection.
     pub const fn new() -> Self {
-        Self { buffer: Vec::new(), phase: Phase::Between { newline: 0 }, pong: false }
+        Self { buffer: Vec::new(), phase: Phase::Between { newline: 0 }, pong: Pong::NotAwaited }
     }
 
     /// Returns the next frame, and shortens `input` by what was used. Call it until it returns [`Frame::Incomplete`] or
@@ -90,14 +98,26 @@ impl Framer {
         }
     }
 
-    /// Tells, once, whether a single CRLF went by between messages, which answers a keep-alive (RFC 5626 §4.4.1).
-    pub const fn take_pong(&mut self) -> bool {
-        std::mem::replace(&mut self.pong, false)
+    /// Takes the next single CRLF for the answer to a ping that was sent (RFC 5626 §4.4.1). Else two such answers in a row
+    /// would look like a ping.
+    pub(crate) const fn await_pong(&mut self) {
+        self.pong = Pong::Awaited;
     }
 
-    /// Notes a single CRLF that came as a message of its own.
+    /// Takes a single CRLF that came as a message of its own.
     pub(crate) const fn note_pong(&mut self) {
-        self.pong = true;
+        if matches!(self.pong, Pong::Awaited) {
+            self.pong = Pong::Seen;
+        }
+    }
+
+    /// Tells, once, whether the answer has come.
+    pub(crate) const fn take_pong(&mut self) -> bool {
+        let seen = matches!(self.pong, Pong::Seen);
+        if seen {
+            self.pong = Pong::NotAwaited;
+        }
+        seen
     }
 
     /// Returns how many bytes of an unfinished message are held.
@@ -109,12 +129,14 @@ impl Framer {
     }
 
     fn begin<'s, 'i: 's>(&'s mut self, newline: u8, input: &mut &'i [u8], limits: &Limits) -> Frame<'s> {
-        let (newline, ping) = skip_newlines(newline, input);
+        let (mut newline, ping) = skip_newlines(newline, input);
+        if !ping && newline == 2 && self.pong == Pong::Awaited {
+            (self.pong, newline) = (Pong::Seen, 0);
+        }
         self.phase = Phase::Between { newline };
         if ping {
             return Frame::Ping;
         }
-        self.pong |= newline >= 2;
         if input.is_empty() {
             return Frame::Incomplete;
         }

@@ -146,6 +146,8 @@ impl Machine for Scripted {
         let event = match input {
             Input::Timeout => Event::Woke,
             Input::Wall(wall) => Event::Wall(wall.as_millis()),
+            // What it binds and where is up to the test.
+            Input::Interfaces(_) => return,
             Input::Bound { socket, result } => Event::Bound(socket, result),
             Input::Datagram { remote, payload, .. } => Event::Datagram(remote, payload.to_vec()),
             Input::Unreachable { remote, why, .. } => Event::Unreachable(remote, why),

@@ -19,6 +19,8 @@ pub struct Seen {
     pub to: Option<NodeId>,
     /// Whether it went over a stream.
     pub on_stream: bool,
+    /// The number of that stream.
+    pub stream: Option<u64>,
     /// The method of a request; of a response the one that it answers.
     pub method: String,
     /// The status of a response.
@@ -38,14 +40,21 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn read(at: Instant, from: NodeId, to: Option<NodeId>, on_stream: bool, bytes: Bytes) -> Option<Self> {
+    fn read(
+        at: Instant,
+        from: NodeId,
+        to: Option<NodeId>,
+        stream: Option<u64>,
+        bytes: Bytes,
+    ) -> Option<Self> {
         let message = Message::parse(&bytes, &Limits::default()).ok()?;
         let view = message.view();
         Some(Self {
             at,
             from,
             to,
-            on_stream,
+            on_stream: stream.is_some(),
+            stream,
             method: view.cseq_method_text().to_owned(),
             status: view.status().map(sansip::StatusCode::as_u16),
             cseq: view.cseq_number(),
@@ -93,12 +102,14 @@ pub fn sent(sim: &Sim) -> Vec<Seen> {
     for row in sim.trace().rows() {
         match &row.what {
             What::Datagram { hop, passage: Passage::Sent } => {
-                seen.extend(Seen::read(row.at, hop.from, hop.to, false, hop.payload.clone()));
+                seen.extend(Seen::read(row.at, hop.from, hop.to, None, hop.payload.clone()));
             }
             What::Stream { hop, event: StreamEvent::Wrote } => {
                 let messages = streams.write((hop.number, hop.from), &hop.payload);
                 seen.extend(
-                    messages.into_iter().filter_map(|m| Seen::read(row.at, hop.from, hop.to, true, m)),
+                    messages
+                        .into_iter()
+                        .filter_map(|m| Seen::read(row.at, hop.from, hop.to, Some(hop.number), m)),
                 );
             }
             _ => {}
@@ -114,7 +125,7 @@ pub fn arrived(sim: &Sim) -> Vec<Seen> {
     for row in sim.trace().rows() {
         match &row.what {
             What::Datagram { hop, passage: Passage::Delivered | Passage::Copied } => {
-                seen.extend(Seen::read(row.at, hop.from, hop.to, false, hop.payload.clone()));
+                seen.extend(Seen::read(row.at, hop.from, hop.to, None, hop.payload.clone()));
             }
             What::Stream { hop, event: StreamEvent::Wrote } => {
                 written.entry((hop.number, hop.from)).or_default().extend_from_slice(&hop.payload);
@@ -125,7 +136,9 @@ pub fn arrived(sim: &Sim) -> Vec<Seen> {
                 let piece = buffer.split_to((*count).min(buffer.len()));
                 let messages = read.write(key, &piece);
                 seen.extend(
-                    messages.into_iter().filter_map(|m| Seen::read(row.at, hop.from, hop.to, true, m)),
+                    messages
+                        .into_iter()
+                        .filter_map(|m| Seen::read(row.at, hop.from, hop.to, Some(hop.number), m)),
                 );
             }
             _ => {}

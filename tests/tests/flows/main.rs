@@ -8,3 +8,4 @@ mod races;
 mod requests;
 mod script;
 mod transport;
+mod ways;

@@ -1,11 +1,17 @@
+//! Tells drivers which addresses a machine has, so that they can tell sansip.
+#![forbid(unsafe_code)]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use if_addrs::{IfAddr, get_if_addrs};
 use sansip::Interface;
 
 /// Returns the addresses of this machine with their networks. The usual ones are those that lead out of all of them.
-pub(crate) fn interfaces() -> Vec<Interface> {
-    let usual = [usual(Ipv4Addr::UNSPECIFIED.into(), OUTSIDE.into()), usual(Ipv6Addr::UNSPECIFIED.into(), OUTSIDE6.into())];
+pub fn interfaces() -> Vec<Interface> {
+    let usual = [
+        usual(Ipv4Addr::UNSPECIFIED.into(), OUTSIDE.into()),
+        usual(Ipv6Addr::UNSPECIFIED.into(), OUTSIDE6.into()),
+    ];
     let interface = |addr: IfAddr| {
         let prefix = match &addr {
             IfAddr::V4(addr) => addr.prefixlen,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sansip::{Config, HeaderValue, IoKind, Proto};
+use sansip::{Config, IoKind, Proto};
 use tracing::{info, warn};
 
 use crate::{
@@ -61,7 +61,6 @@ pub(crate) fn run(args: Args) -> Exit {
         .with_writer(std::io::stderr)
         .init();
     bound_connections(&mut settings.endpoint);
-    name_host(&mut settings);
     let (sender, news) = mpsc::channel();
     let pressed = sender.clone();
     interrupt::on_interrupt(move || {
@@ -120,24 +119,6 @@ fn bound_connections(endpoint: &mut Config) {
         Some(room) => info!("{} connections at most; the system allows {room}", endpoint.limits.connections),
         None => {}
     }
-}
-
-/// A socket bound to all addresses cannot tell which one to show to peers, so the one towards far ones is chosen.
-fn name_host(settings: &mut Settings) {
-    let mut any = settings.serve.listen.iter().map(|listen| listen.addr.ip()).filter(IpAddr::is_unspecified);
-    let (None, Some(first)) = (&settings.endpoint.host, any.next()) else { return };
-    if any.any(|other| other.is_ipv6() != first.is_ipv6()) {
-        warn!(
-            "calls cannot be ended from this side: set `host` in the configuration to a name that has both addresses"
-        );
-        return;
-    }
-    let Some(ip) = address_towards(far(first)) else { return };
-    let host = if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
-    info!(
-        "peers are told to answer to {host}: set `host` in the configuration if they reach this machine by another"
-    );
-    settings.endpoint.host = HeaderValue::try_from(host).ok();
 }
 
 /// Returns a documentation address (RFC 5737, RFC 3849), which stands for any far one of its family.

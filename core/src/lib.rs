@@ -20,8 +20,8 @@ pub use crate::{
     decision::{
         AckMode, AlarmId, Answer, Ask, AskId, Body, ClientEnd, ClientHandle, Command, CommandError, Config,
         ConfigError, DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, Gone, InputBuf,
-        MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply, Routing,
-        RoutingFacts, SendError, ServerEnd, ServerHandle, UdpSize, Verdict, Void,
+        Listener, MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply,
+        Routing, RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
     },
     endpoint::{Cx, DialogView, Endpoint, Machine, Stats},
     service::{ClientUpdate, Host, NodeError, Received, RequestError, Service},
@@ -29,6 +29,6 @@ pub use crate::{
     transaction::Timing,
     transport::{
         CloseHow, ConnId, DnsError, DnsName, FlowChange, FlowId, Input, Interface, IoKind, Naptr, Output,
-        PeerInfo, Proto, QueryId, RecordKind, Records, SocketId, Srv, UnknownProto, Unreachable,
+        PeerInfo, Proto, QueryId, RecordKind, Records, SocketId, Srv, UdpSize, UnknownProto, Unreachable,
     },
 };

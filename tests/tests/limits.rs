@@ -316,7 +316,7 @@ fn requests_of_our_own_are_bounded() {
         let body = sansip::Body::new(plain.clone(), vec![b'x'; bytes]);
         let request =
             Outgoing::new(sansip::Method::Message, uri_of("sip:192.0.2.9;transport=udp")).body(body);
-        hand.act(|_, cx| cx.command(Command::Request(request)).map(drop)).0
+        hand.act(|_, cx| cx.command(Command::Request(Box::new(request))).map(drop)).0
     };
     assert_eq!(send(&mut hand, 500), Ok(()));
     assert_eq!(send(&mut hand, 1500), Err(CommandError::Send(SendError::TooLarge)));

@@ -223,7 +223,7 @@ fn stale_handles_reach_nothing() {
         Command::Cancel { client: client.to_string().parse().expect("a handle") },
         Command::Bye { dialog: dialog.to_string().parse().expect("a handle") },
         Command::Ack { dialog, body: None },
-        Command::Request(Outgoing::in_dialog(sansip::Method::Info, dialog)),
+        Command::Request(Box::new(Outgoing::in_dialog(sansip::Method::Info, dialog))),
         Command::Answer { ask, verdict: Reply::ok().into() },
         Command::Provisional { ask, reply: Reply::ringing() },
     ];

@@ -10,7 +10,7 @@ use crate::{
     decision::{Body, Outgoing, SendError, Settings},
     dialog::Itinerary,
     syntax::{Encoder, HeaderId, HeaderName, HeaderValue, Host, Method, Uri, View},
-    transport::{ConnId, DnsName, Flow, Proto, Target, is_wildcard},
+    transport::{ConnId, DnsName, Flow, Proto, SocketId, Target, is_wildcard},
 };
 
 use super::response::is_owned;
@@ -130,8 +130,11 @@ impl Draft {
     ) -> Result<Written, SendError> {
         let remote = SocketAddr::new(ip, hop.port);
         let written = self.write_over(cx, settings, hop, hop.proto.unwrap_or(Proto::Udp), remote)?;
-        if hop.proto.is_none() && written.bytes.len() > settings.config.udp_size.most() {
-            return self.write_over(cx, settings, hop, Proto::Tcp, remote);
+        if let (None, Target::Datagram { socket, .. }) = (hop.proto, &written.target) {
+            let custom = cx.transport.custom(*socket).and_then(|custom| custom.udp_size);
+            if written.bytes.len() > custom.unwrap_or(settings.config.udp_size).most() {
+                return self.write_over(cx, settings, hop, Proto::Tcp, remote);
+            }
         }
         Ok(written)
     }
@@ -150,7 +153,7 @@ impl Draft {
             return self.write_to(cx, settings, target, self.nowhere(cx));
         }
         let (socket, local) = cx.transport.local(proto, remote).ok_or(SendError::NoSocket(proto))?;
-        let shown = self.shown(settings, local)?;
+        let shown = self.shown(cx, settings, Some(socket), local)?;
         let target = match proto {
             Proto::Udp => Target::Datagram { socket, local, remote },
             proto => Target::Stream { proto, remote, name: hop.name() },
@@ -169,10 +172,11 @@ impl Draft {
         let shown = match cx.transport.local(proto, flow.remote()) {
             _ if matches!(proto, Proto::Ws | Proto::Wss) && !cx.transport.listens(proto) => self.nowhere(cx),
             // Our end of the connection is an address that the peer knows; the port is where we listen.
-            Some((_, listener)) => {
-                self.shown(settings, SocketAddr::new(flow.local().ip(), listener.port()))?
+            Some((socket, listener)) => {
+                let local = SocketAddr::new(flow.local().ip(), listener.port());
+                self.shown(cx, settings, Some(socket), local)?
             }
-            None => self.shown(settings, flow.local())?,
+            None => self.shown(cx, settings, None, flow.local())?,
         };
         let target = Target::Back { flow, fallback: flow.remote(), name: None };
         self.write_to(cx, settings, target, shown)
@@ -218,8 +222,16 @@ impl Draft {
     }
 
     /// Returns what Via and Contact show for a socket.
-    fn shown(&self, settings: &Settings, local: SocketAddr) -> Result<Shown, SendError> {
-        let host = match self.host.as_ref().or_else(|| settings.host(local.is_ipv4())) {
+    fn shown(
+        &self,
+        cx: &CallCx,
+        settings: &Settings,
+        socket: Option<SocketId>,
+        local: SocketAddr,
+    ) -> Result<Shown, SendError> {
+        let custom = socket.and_then(|socket| cx.transport.custom(socket)?.host.as_ref());
+        let said = self.host.as_ref().or(custom).or_else(|| settings.host(local.is_ipv4()));
+        let host = match said {
             Some(host) => host.to_string(),
             None if is_wildcard(&local.ip()) => return Err(SendError::NoHost),
             None => Host::from(local.ip()).to_string(),

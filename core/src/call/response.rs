@@ -7,7 +7,7 @@ use crate::{
     base::HashKey,
     call::CallCx,
     decision::{Reply, Settings},
-    syntax::{Encoder, HeaderId, HeaderName, Host, Method, StatusCode, ViaStamp, View},
+    syntax::{Encoder, HeaderId, HeaderName, HeaderValue, Host, Method, StatusCode, ViaStamp, View},
     transport::{Flow, Proto, is_wildcard},
 };
 
@@ -56,6 +56,8 @@ pub(crate) struct Rendered<'a> {
 
 /// Writes a response: what the request demands, what the protocol adds, what the application wants (RFC 3261 §8.2.6).
 pub(crate) fn reply_to(cx: &mut CallCx, to: Rendered<'_>, reply: &Reply) -> Bytes {
+    let socket = cx.transport.socket_of(to.flow);
+    let custom = socket.and_then(|socket| cx.transport.custom(socket)?.host.clone());
     cx.render(|chunk| {
         let status = reply.status;
         // RFC 3261 §8.2.6.2: a 100 gets no tag from us.
@@ -63,7 +65,7 @@ pub(crate) fn reply_to(cx: &mut CallCx, to: Rendered<'_>, reply: &Reply) -> Byte
         let reason = reply.reason.as_ref().map(|reason| reason.as_str());
         let mut out = Encoder::response(chunk, to.request, status, reason, tag, *to.stamp);
         if status != StatusCode::TRYING {
-            out = add_protocol_fields(out, to, reply);
+            out = add_protocol_fields(out, to, reply, custom.as_ref());
         }
         for (name, value) in reply.headers.iter().filter(|(name, _)| !is_owned(name)) {
             out = out.field_name(name, value.as_str());
@@ -73,7 +75,12 @@ pub(crate) fn reply_to(cx: &mut CallCx, to: Rendered<'_>, reply: &Reply) -> Byte
     })
 }
 
-fn add_protocol_fields<'o>(mut out: Encoder<'o>, to: Rendered<'_>, reply: &Reply) -> Encoder<'o> {
+fn add_protocol_fields<'o>(
+    mut out: Encoder<'o>,
+    to: Rendered<'_>,
+    reply: &Reply,
+    custom: Option<&HeaderValue>,
+) -> Encoder<'o> {
     let status = reply.status;
     let settings = to.settings;
     let invite = to.request.is(&Method::Invite);
@@ -83,7 +90,7 @@ fn add_protocol_fields<'o>(mut out: Encoder<'o>, to: Rendered<'_>, reply: &Reply
         out = out.copy(to.request, HeaderId::RecordRoute);
     }
     if (invite || options) && early_or_ok && !reply.has(&HeaderName::CONTACT) {
-        out = write_contact(out, to);
+        out = write_contact(out, to, custom);
     }
     let unset = |name: &HeaderName| !reply.has(name);
     let told = (invite || options) && early_or_ok || status == StatusCode::METHOD_NOT_ALLOWED;
@@ -107,10 +114,10 @@ fn add_protocol_fields<'o>(mut out: Encoder<'o>, to: Rendered<'_>, reply: &Reply
 }
 
 /// Writes the Contact by which the peer reaches us.
-fn write_contact<'o>(out: Encoder<'o>, to: Rendered<'_>) -> Encoder<'o> {
+fn write_contact<'o>(out: Encoder<'o>, to: Rendered<'_>, custom: Option<&HeaderValue>) -> Encoder<'o> {
     let local = to.flow.local();
     let named = || to.request.request_uri().ok()?.host();
-    let host = match to.settings.host(local.is_ipv4()) {
+    let host = match custom.or_else(|| to.settings.host(local.is_ipv4())) {
         Some(own) => Host::Name(own.as_str()),
         // A socket bound to all addresses does not know which one the peer used; the peer does.
         None if is_wildcard(&local.ip()) => named().unwrap_or_else(|| Host::from(local.ip())),
@@ -212,7 +219,7 @@ pub(super) fn is_owned(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{decision::Config, syntax::HeaderValue};
+    use crate::decision::Config;
 
     #[test]
     fn contacts_name_host_port_and_transport() {

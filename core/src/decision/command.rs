@@ -4,7 +4,8 @@ use thiserror::Error;
 
 use crate::{
     decision::{
-        AlarmId, AskId, Body, ClientHandle, Config, ConfigError, DialogHandle, Gone, Outgoing, Reply, Verdict,
+        AlarmId, AskId, Body, ClientHandle, Config, ConfigError, DialogHandle, Gone, Listener, Outgoing,
+        Reply, Verdict,
     },
     syntax::{HeaderName, UriError},
     transport::{FlowId, IoKind, Proto, SocketId},
@@ -30,7 +31,7 @@ pub enum Command {
         reply: Reply,
     },
     /// Sends a request. Gives [`Outcome::Client`].
-    Request(Outgoing),
+    Request(Box<Outgoing>),
     /// Cancels an INVITE that was sent (RFC 3261 §9.1).
     Cancel {
         /// The INVITE.
@@ -56,12 +57,7 @@ pub enum Command {
         dialog: DialogHandle,
     },
     /// Opens a socket. Gives [`Outcome::Socket`]; how it went is told by [`Event::Bound`](crate::Event::Bound).
-    Listen {
-        /// What kind.
-        proto: Proto,
-        /// Where.
-        addr: SocketAddr,
-    },
+    Listen(Listener),
     /// Closes a socket.
     Unlisten {
         /// The socket.
@@ -135,6 +131,9 @@ pub enum CommandError {
     /// A bound of [`Limits`](crate::Limits) is met.
     #[error("limit `{0}` is reached")]
     Limit(&'static str),
+    /// The host that a listener is to show is neither a name nor an address.
+    #[error("{0:?} is neither a domain name nor an address")]
+    Host(Box<str>),
     /// A flow cannot be used.
     #[error("the flow cannot be used: {0}")]
     Flow(IoKind),

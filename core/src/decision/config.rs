@@ -6,6 +6,7 @@ use crate::{
     base::Limits,
     syntax::{HeaderValue, Host, Method, StatusCode, Uri, UriBuf},
     transaction::Timing,
+    transport::UdpSize,
 };
 
 /// How an endpoint behaves. What has begun keeps the configuration it began with.
@@ -71,30 +72,6 @@ impl Default for Config {
             ringing: Duration::from_secs(180),
             dialog: Duration::from_secs(12 * 3600),
             limits: Limits::default(),
-        }
-    }
-}
-
-/// How large a request may be to go over UDP (RFC 3261 §18.1.1). Each request is judged by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-pub enum UdpSize {
-    /// 1300 bytes, since the size that the path takes is not known. Larger ones go over TCP.
-    #[default]
-    Rfc,
-    /// So many bytes: 200 less than the path takes. Larger ones go over TCP.
-    UpTo(usize),
-    /// As large as a datagram can be.
-    Any,
-}
-
-impl UdpSize {
-    /// Returns the number of bytes that may still go over UDP.
-    pub(crate) const fn most(self) -> usize {
-        match self {
-            Self::Rfc => 1300,
-            Self::UpTo(bytes) => bytes,
-            Self::Any => usize::MAX,
         }
     }
 }

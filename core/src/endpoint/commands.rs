@@ -3,11 +3,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use crate::{
     call::{Placed, Stage, Tag, WrongVerdict, route},
     decision::{
-        AlarmId, AskId, Command, CommandError, DialogError, Gone, Outcome, Outgoing, ProvisionalError,
-        Recipient, Reply, SendError, Settings, Verdict,
+        AlarmId, AskId, Command, CommandError, DialogError, Gone, Listener, Outcome, Outgoing,
+        ProvisionalError, Recipient, Reply, SendError, Settings, Verdict,
     },
     endpoint::{Endpoint, Life, Wake},
-    transport::{FlowId, IoKind, Proto, SocketId},
+    syntax::Host,
+    transport::{Custom, FlowId, IoKind, Proto, SocketId},
 };
 
 impl Endpoint {
@@ -15,7 +16,7 @@ impl Endpoint {
         match command {
             Command::Answer { ask, verdict } => self.answer(ask, verdict)?,
             Command::Provisional { ask, reply } => self.provisional(ask, reply)?,
-            Command::Request(outgoing) => return self.send(outgoing),
+            Command::Request(outgoing) => return self.send(*outgoing),
             Command::Cancel { client } => {
                 let call = self.calls.get_mut(client.call()).ok_or(Gone)?;
                 call.cancel_client(&mut self.cx, client.serial())?;
@@ -38,11 +39,7 @@ impl Endpoint {
                 call.bye(&mut self.cx, dialog.serial())?;
                 self.touch(dialog.call());
             }
-            Command::Listen { proto, addr } => {
-                let beside = proto == Proto::Udp && self.cx.settings.config.tcp_beside_udp;
-                let socket = self.cx.transport.listen(proto, addr, beside, &mut self.cx.outputs);
-                return Ok(Outcome::Socket(socket));
-            }
+            Command::Listen(listener) => return self.listen(listener),
             Command::Unlisten { socket } => self.cx.transport.unlisten(socket, &mut self.cx.outputs),
             Command::KeepAlive { flow, every } => self.keep_alive(flow, every)?,
             Command::Stun { socket, server } => self.probe(socket, server, None)?,
@@ -130,6 +127,17 @@ impl Endpoint {
         };
         self.touch(hash);
         Ok(Outcome::Client(sent?))
+    }
+
+    fn listen(&mut self, listener: Listener) -> Result<Outcome, CommandError> {
+        let Listener { proto, addr, host, udp_size } = listener;
+        if let Some(host) = host.as_ref().filter(|host| Host::parse(host.as_str()).is_err()) {
+            return Err(CommandError::Host(host.as_str().into()));
+        }
+        let beside = proto == Proto::Udp && self.cx.settings.config.tcp_beside_udp;
+        let socket = self.cx.transport.listen(proto, addr, beside, &mut self.cx.outputs);
+        self.cx.transport.set_custom(socket, Custom { host, udp_size });
+        Ok(Outcome::Socket(socket))
     }
 
     fn keep_alive(&mut self, flow: FlowId, every: Option<Duration>) -> Result<(), CommandError> {

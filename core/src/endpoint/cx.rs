@@ -4,7 +4,7 @@ use crate::{
     base::Instant,
     decision::{
         AlarmId, Body, ClientHandle, Command, CommandError, Config, ConfigError, Decision, DialogError,
-        DialogHandle, Gone, Outcome, Outgoing, Pending, ProvisionalError, Reply, SendError,
+        DialogHandle, Gone, Listener, Outcome, Outgoing, Pending, ProvisionalError, Reply, SendError,
     },
     endpoint::Endpoint,
     transport::{FlowId, Proto, SocketId},
@@ -49,7 +49,7 @@ impl<'a> Cx<'a> {
 
     /// Sends a request.
     pub fn request(&mut self, request: Outgoing) -> Result<ClientHandle, SendError> {
-        match self.command(Command::Request(request)) {
+        match self.command(Command::Request(Box::new(request))) {
             Ok(Outcome::Client(client)) => Ok(client),
             Err(CommandError::Send(error)) => Err(error),
             _ => Err(Gone.into()),
@@ -82,7 +82,12 @@ impl<'a> Cx<'a> {
 
     /// Opens a socket; [`Event::Bound`](crate::Event::Bound) tells how it went.
     pub fn listen(&mut self, proto: Proto, addr: SocketAddr) -> Result<SocketId, CommandError> {
-        match self.command(Command::Listen { proto, addr })? {
+        self.listen_as(Listener::new(proto, addr))
+    }
+
+    /// Opens a socket that differs from what the configuration says.
+    pub fn listen_as(&mut self, listener: Listener) -> Result<SocketId, CommandError> {
+        match self.command(Command::Listen(listener))? {
             Outcome::Socket(socket) => Ok(socket),
             _ => Err(Gone.into()),
         }

@@ -18,7 +18,10 @@ use bytes::Bytes;
 
 use smallvec::SmallVec;
 
-use crate::base::{Instant, Limits, Rng, Seed, TimerQueue};
+use crate::{
+    base::{Instant, Limits, Rng, Seed, TimerQueue},
+    syntax::HeaderValue,
+};
 
 use self::{conn::Conn, lookup::Lookup, stun::Probe};
 pub(crate) use self::{
@@ -32,7 +35,7 @@ pub use io::{
     BadDnsName, CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Naptr, Output, PeerInfo, Proto, QueryId,
     RecordKind, Records, SocketId, Srv, UnknownProto, Unreachable,
 };
-pub use source::Interface;
+pub use source::{Interface, UdpSize};
 
 /// Sockets, connections and look-ups: everything between a driver and whole messages.
 #[derive(Clone)]
@@ -70,6 +73,15 @@ struct Socket {
     bound: Option<SocketAddr>,
     /// Whether a TCP listener on the same port is wanted once this UDP socket has one.
     tcp_beside: bool,
+    custom: Custom,
+}
+
+/// What is said of a socket alone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Custom {
+    /// What Via and Contact show.
+    pub(crate) host: Option<HeaderValue>,
+    pub(crate) udp_size: Option<UdpSize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,9 +147,29 @@ impl Transport {
     ) -> SocketId {
         let socket = SocketId(self.next_socket);
         self.next_socket += 1;
-        self.sockets.insert(socket, Socket { proto, bound: None, tcp_beside });
+        self.sockets.insert(socket, Socket { proto, bound: None, tcp_beside, custom: Custom::default() });
         out.push_back(Output::Bind { socket, proto, addr });
         socket
+    }
+
+    /// Sets what is said of a socket alone.
+    pub(crate) fn set_custom(&mut self, socket: SocketId, custom: Custom) {
+        if let Some(entry) = self.sockets.get_mut(&socket) {
+            entry.custom = custom;
+        }
+    }
+
+    /// Returns what is said of a socket alone.
+    pub(crate) fn custom(&self, socket: SocketId) -> Option<&Custom> {
+        self.sockets.get(&socket).map(|entry| &entry.custom)
+    }
+
+    /// Returns the socket that a flow came in by.
+    pub(crate) fn socket_of(&self, flow: &Flow) -> Option<SocketId> {
+        match flow {
+            Flow::Datagram { socket, .. } => Some(*socket),
+            Flow::Stream { conn, .. } => self.conns.get(conn)?.listener(),
+        }
     }
 
     /// Gives a socket up.
@@ -170,7 +202,9 @@ impl Transport {
             Ok(addr) => {
                 entry.bound = Some(addr);
                 if std::mem::take(&mut entry.tcp_beside) {
-                    self.listen(Proto::Tcp, addr, false, out);
+                    let custom = entry.custom.clone();
+                    let beside = self.listen(Proto::Tcp, addr, false, out);
+                    self.set_custom(beside, custom);
                 }
             }
             Err(_) => {

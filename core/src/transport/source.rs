@@ -14,6 +14,30 @@ pub struct Interface {
     pub is_default: bool,
 }
 
+/// How large a request may be to go over UDP (RFC 3261 §18.1.1). Each request is judged by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum UdpSize {
+    /// 1300 bytes, since the size that the path takes is not known. Larger ones go over TCP.
+    #[default]
+    Rfc,
+    /// So many bytes: 200 less than the path takes. Larger ones go over TCP.
+    UpTo(usize),
+    /// As large as a datagram can be.
+    Any,
+}
+
+impl UdpSize {
+    /// Returns the number of bytes that may still go over UDP.
+    pub(crate) const fn most(self) -> usize {
+        match self {
+            Self::Rfc => 1300,
+            Self::UpTo(bytes) => bytes,
+            Self::Any => usize::MAX,
+        }
+    }
+}
+
 impl Interface {
     /// Makes an interface.
     pub const fn new(addr: IpAddr, prefix: u8, is_default: bool) -> Self {

@@ -148,3 +148,41 @@ fn c055_maddr_in_uris() {
         assert_eq!(datagrams(&hand.options(uri))[0].1, remote, "{uri}");
     }
 }
+
+/// C060, P15: what Via and Contact show, and the size at which requests leave UDP, can be set for one listener alone, and
+/// hold for the TCP listener beside it.
+#[test]
+fn c060_p15_listeners_can_differ() {
+    let mut hand = Hand::new(|config| config.tcp_beside_udp = true);
+    let custom = sansip::Listener::new(Proto::Udp, address("10.0.0.1:5060"))
+        .host(HeaderValue::from_static("inside.example"))
+        .udp_size(sansip::UdpSize::UpTo(600));
+    let bad = custom.clone().host(HeaderValue::from_static("no host"));
+    assert_eq!(hand.endpoint.at(hand.now).listen_as(bad), Err(sansip::CommandError::Host("no host".into())));
+    for listener in [custom, sansip::Listener::new(Proto::Udp, address("192.0.2.1:5060"))] {
+        let socket = hand.endpoint.at(hand.now).listen_as(listener).expect("listening is not refused");
+        let bound = |output: &sansip::Output| match output {
+            sansip::Output::Bind { socket, addr, .. } => Some((*socket, *addr)),
+            _ => None,
+        };
+        let (udp, addr) = hand.outputs().iter().find_map(bound).expect("a bind");
+        assert_eq!(udp, socket);
+        let (tcp, addr) =
+            hand.feed(Input::Bound { socket, result: Ok(addr) }).iter().find_map(bound).expect("beside");
+        hand.feed(Input::Bound { socket: tcp, result: Ok(addr) });
+    }
+    let large = |uri: &str| {
+        let body = sansip::Body::new(HeaderValue::from_static("text/plain"), vec![b'x'; 400]);
+        Outgoing::options(uri.parse().expect("a URI")).body(body)
+    };
+    assert_eq!(shown(&text(&hand.options("sip:10.0.0.9"))).0, "inside.example:5060");
+    assert_eq!(
+        shown(&text(&hand.send(large("sip:192.0.2.9")).1)).0,
+        "192.0.2.1:5060",
+        "larger than 600 bytes"
+    );
+    let conn = connect(&hand.send(large("sip:10.0.0.9")).1);
+    let sent = sends(&hand.connected(conn, PeerInfo::default()));
+    let own = "inside.example:5060";
+    assert_eq!(shown(&sent[0].1), (own.into(), format!("{own};transport=tcp")));
+}

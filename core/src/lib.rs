@@ -20,8 +20,8 @@ pub use crate::{
     decision::{
         AckMode, AlarmId, Answer, Ask, AskId, Body, ClientEnd, ClientHandle, Command, CommandError, Config,
         ConfigError, DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, Gone, InputBuf,
-        Listener, MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply,
-        Routing, RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
+        Listener, MethodFacts, NatPolicy, Outcome, Outgoing, Pending, ProvisionalError, Question, Record,
+        Reply, Routing, RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
     },
     endpoint::{Cx, DialogView, Endpoint, Machine, Stats},
     service::{ClientUpdate, Host, NodeError, Received, RequestError, Service},

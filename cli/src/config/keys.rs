@@ -1,4 +1,4 @@
-use sansip::{Config, HeaderValue, Limits, Method, Timing, UdpSize, UriBuf};
+use sansip::{Config, HeaderValue, Limits, Method, NatPolicy, Timing, UdpSize, UriBuf};
 
 use super::{Level, Serve, Settings, section::section};
 use crate::{listen::Listen, node::Driver, span::Span};
@@ -74,10 +74,12 @@ section! {
         product: HeaderValue,
         /// Whether each UDP socket gets a TCP listener on the same port.
         tcp_beside_udp: bool,
-        /// How large a request may be to go over UDP: "rfc" for 1300 bytes, { up_to = BYTES }, or "any".
+        /// How large a request may be to go over UDP: "rfc" for 1300 bytes, "any", or a table with up_to.
         udp_size: UdpSize,
         /// Whether requests over TLS offer their connection for requests of the peer's.
         alias: bool,
+        /// Where requests in a dialog go: "off" for the peer's Contact, "symmetric_source" for where it sent from.
+        nat: NatPolicy,
         /// How often connections opened from here are kept alive; without it, they are not.
         keep_alive: Span,
         /// How long an INVITE of this side may ring before it is cancelled.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sansip::{HeaderValue, Method, UdpSize, UriBuf};
+use sansip::{HeaderValue, Method, NatPolicy, UdpSize, UriBuf};
 
 use super::Level;
 use crate::{listen::Listen, node::Driver, span::Span};
@@ -81,6 +81,15 @@ impl Knob for Duration {
 impl Knob for Option<Duration> {
     fn shown(&self) -> Option<String> {
         self.as_ref().and_then(Knob::shown)
+    }
+}
+
+impl Knob for NatPolicy {
+    fn shown(&self) -> Option<String> {
+        quoted(match self {
+            Self::Off => "off",
+            Self::SymmetricSource => "symmetric_source",
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     base::{HashKey, Instant, Rng, Seed},
     decision::{Event, Settings},
-    transport::{IoKind, Outbound, Output, Transport},
+    transport::{Flow, IoKind, Outbound, Output, Transport},
 };
 
 /// What the calls of an endpoint share: the moment, the configuration, randomness, and the ways out.
@@ -19,6 +19,8 @@ pub(crate) struct CallCx {
     pub(crate) outputs: VecDeque<Output>,
     /// Questions that wait for the application, in all calls and beside them.
     pub(crate) questions: usize,
+    /// The way that the response took which is being handled.
+    pub(crate) arrived: Option<Flow>,
     /// The number behind the host name that this endpoint goes by where it cannot be reached.
     pub(crate) nowhere: u64,
     serials: u64,
@@ -54,6 +56,7 @@ impl CallCx {
             events: VecDeque::new(),
             outputs: VecDeque::new(),
             questions: 0,
+            arrived: None,
             nowhere: seed.stream("nowhere").next_u64(),
             serials: 0,
             chunk: BytesMut::new(),

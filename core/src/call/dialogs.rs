@@ -4,7 +4,7 @@ use crate::{
     decision::{DialogChange, DialogEnd, DialogError, DialogHandle, Event, Gone, Reply},
     dialog::{Dialog, State},
     syntax::{UriBuf, View},
-    transport::ConnId,
+    transport::Flow,
 };
 
 /// A dialog with what this endpoint still has to do about it.
@@ -21,8 +21,8 @@ pub(super) struct DialogEntry {
     /// The RAck that a provisional response with an offer waits for.
     pub(super) to_prack: Option<RAck>,
     pub(super) duty: Duty,
-    /// The connection over which the peer sent its last request in it.
-    pub(super) over: Option<ConnId>,
+    /// The way that the peer's last request in it took, or the response that made it.
+    pub(super) over: Option<Flow>,
     expires_at: Instant,
 }
 
@@ -41,7 +41,7 @@ impl DialogEntry {
     pub(super) fn of_server(cx: &CallCx, serial: u64, walk: &Walk) -> Option<Self> {
         let view = walk.request.view();
         let dialog = Dialog::from_request(serial, view, walk.tag.as_str())?;
-        Some(Self { over: walk.flow.conn(), ..Self::new(cx, dialog, None) })
+        Some(Self { over: Some(walk.flow), ..Self::new(cx, dialog, None) })
     }
 
     /// Makes the client's side, early.
@@ -53,7 +53,7 @@ impl DialogEntry {
         fallback: Option<UriBuf>,
     ) -> Option<Self> {
         let dialog = Dialog::from_response(serial, response, fallback)?;
-        Some(Self::new(cx, dialog, Some(client)))
+        Some(Self { over: cx.arrived, ..Self::new(cx, dialog, Some(client)) })
     }
 
     fn new(cx: &CallCx, dialog: Dialog, client: Option<u64>) -> Self {

@@ -161,7 +161,7 @@ impl Draft {
         self.write_to(cx, settings, target, shown)
     }
 
-    /// Writes the request for a connection that is open.
+    /// Writes the request for a way that a message of the peer's took.
     pub(super) fn write_back(
         &self,
         cx: &mut CallCx,
@@ -170,6 +170,9 @@ impl Draft {
     ) -> Result<Written, SendError> {
         let proto = flow.proto();
         let shown = match cx.transport.local(proto, flow.remote()) {
+            _ if proto == Proto::Udp => {
+                self.shown(cx, settings, cx.transport.socket_of(&flow), flow.local())?
+            }
             _ if matches!(proto, Proto::Ws | Proto::Wss) && !cx.transport.listens(proto) => self.nowhere(cx),
             // Our end of the connection is an address that the peer knows; the port is where we listen.
             Some((socket, listener)) => {

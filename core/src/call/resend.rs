@@ -4,9 +4,9 @@ use crate::{
         client::{ClientTransaction, Sending, Sent},
         request::Hop,
     },
-    decision::Event,
+    decision::{Event, NatPolicy},
     transaction::{ClientState, Kind},
-    transport::{Flow, IoKind, Outbound, Proto},
+    transport::{Flow, IoKind, Outbound, Proto, Target},
 };
 
 /// The least that a path over IPv4 has to take as one datagram (RFC 791), less the headers of IP and UDP.
@@ -27,7 +27,14 @@ impl Call {
             return Some(flow);
         }
         let entry = self.dialogs().iter().find(|entry| Some(entry.dialog.serial) == dialog)?;
-        cx.transport.flow_of(entry.over?).filter(|flow| hop.is_at(flow))
+        let flow = entry.over?;
+        let open = flow.conn().is_none_or(|conn| cx.transport.flow_of(conn).is_some());
+        let leads = match cx.settings.config.nat {
+            NatPolicy::Off => flow.conn().is_some() && hop.is_at(&flow),
+            // Behind a proxy it is the proxy's way, and that is what the routes are for.
+            NatPolicy::SymmetricSource => draft.way.routes.is_empty(),
+        };
+        (open && leads).then_some(flow)
     }
 
     /// Keeps what a request was written from while it may have to be written anew, and tells that it went over TCP for
@@ -41,7 +48,7 @@ impl Call {
         if free && sent.target.proto() == Proto::Tcp && sent.target.conn().is_none() && !silent {
             cx.events.push_back(Event::Switched { client: handle });
         }
-        sent.draft = Some(draft).filter(|_| free);
+        sent.draft = Some(draft).filter(|_| free && !matches!(sent.target, Target::Back { .. }));
     }
 
     /// Takes the news that the way of a request of ours has broken.

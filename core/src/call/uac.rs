@@ -675,9 +675,7 @@ impl Call {
         let invited = |request: View<'_>| request.request_uri().ok().map(UriBuf::from);
         let fallback = client.sent().and_then(|sent| sent.with_request(invited)).flatten();
         let serial = cx.serial();
-        let over = client.sent().and_then(|sent| sent.target.conn());
-        let mut entry = DialogEntry::of_client(cx, serial, owner, view, fallback)?;
-        entry.over = over;
+        let entry = DialogEntry::of_client(cx, serial, owner, view, fallback)?;
         self.rest().dialogs.push(entry);
         self.tell_dialog(cx, serial, DialogChange::Started);
         Some(serial)

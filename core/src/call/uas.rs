@@ -547,7 +547,7 @@ impl Call {
         }
         let entry = self.dialog_mut(serial).ok_or_else(Reply::no_dialog)?;
         match entry.dialog.receive(view) {
-            Ok(()) => entry.over = walk.flow.conn(),
+            Ok(()) => entry.over = Some(walk.flow),
             Err(OutOfOrder::Ending) => return Err(Reply::no_dialog()),
             Err(OutOfOrder::OldSequence) => {
                 return Err(Reply::internal_error().reason(HeaderValue::from_static("Old CSeq In Dialog")));

@@ -38,6 +38,8 @@ pub struct Config {
     /// Whether requests over TLS offer their connection for requests of the peer's (RFC 5923). This side needs a client
     /// certificate for it.
     pub alias: bool,
+    /// Where requests in a dialog go if the peer is behind NAT.
+    pub nat: NatPolicy,
     /// How often connections opened here are kept alive with a double CRLF (RFC 5626 §4.4.1); never if not said.
     pub keep_alive: Option<Duration>,
     /// The transactions' timers (RFC 3261 §17).
@@ -67,6 +69,7 @@ impl Default for Config {
             tcp_beside_udp: true,
             udp_size: UdpSize::Rfc,
             alias: false,
+            nat: NatPolicy::Off,
             keep_alive: None,
             timing: Timing::default(),
             ringing: Duration::from_secs(180),
@@ -74,6 +77,18 @@ impl Default for Config {
             limits: Limits::default(),
         }
     }
+}
+
+/// Where requests in a dialog go that no proxy is on the way of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum NatPolicy {
+    /// Where the peer's Contact says (RFC 3261 §12.2.1.1).
+    #[default]
+    Off,
+    /// Where the peer's last request came from, or the response that made the dialog: behind NAT, Contact is an address
+    /// that leads nowhere.
+    SymmetricSource,
 }
 
 /// A configuration that an endpoint cannot work with.

@@ -12,7 +12,7 @@ mod reply;
 
 pub use command::{Command, CommandError, DialogError, Outcome, ProvisionalError, SendError};
 pub(crate) use config::Settings;
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, NatPolicy};
 pub use event::{Ask, ClientEnd, DialogChange, DialogEnd, Event, ServerEnd, Void};
 pub use handle::{AlarmId, AskId, BadHandle, ClientHandle, DialogHandle, Gone, ServerHandle};
 pub use listener::Listener;

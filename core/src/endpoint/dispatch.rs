@@ -129,7 +129,7 @@ impl Endpoint {
                 if message.view().is_request() {
                     self.request(flow, &message);
                 } else {
-                    self.response(&message);
+                    self.response(flow, &message);
                 }
             }
             Err(Refused { error, message }) => {
@@ -205,15 +205,17 @@ impl Endpoint {
         }
     }
 
-    fn response(&mut self, message: &Message<'_>) {
+    fn response(&mut self, flow: Flow, message: &Message<'_>) {
         let view = message.view();
         // RFC 3261 §8.1.3.3: a response with several Via is not for us.
         let ours = view.vias().count() == 1;
         let hash = self.cx.key.hash(view.call_id().as_bytes());
+        self.cx.arrived = Some(flow);
         let taken = match self.calls.get_mut(hash).filter(|_| ours) {
             Some(call) => call.respond(&mut self.cx, view, || message.to_response()),
             None => false,
         };
+        self.cx.arrived = None;
         if !taken {
             self.stats.stray_responses += 1;
         }

@@ -1,9 +1,10 @@
 //! Which way requests take through networks that are small, broken, or of two families: RFC 3261 §18.1.1, §18.4; RFC 5626.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use sansip::{
-    Body, ClientEnd, Config, Endpoint, HeaderValue, Host, Instant, IoKind, Method, Outgoing, StatusCode,
+    Body, ClientEnd, Config, Cx, Endpoint, FlowChange, FlowId, HeaderValue, Host, Instant, IoKind, Method,
+    NatPolicy, Outgoing, Proto, Service, SocketId, StatusCode,
 };
 use sansip_sim::Setup;
 use sansip_tests::simulated::{News, Phone, Ua, arrived, rest, sent, times, uri_of};
@@ -195,4 +196,98 @@ fn c050_silence_is_found_out() {
     sim.run_for(secs(5));
     assert_eq!(ends(&sim, alice), [FINE, FINE]);
     assert_eq!(times(&sim, alice.id(), "OPTIONS").len(), 2);
+}
+
+/// P14, C054: with the policy for NAT, requests in a dialog, its ACK among them, go where the peer sent from, whichever side
+/// called; without it, where its Contact says.
+#[test]
+fn p14_peers_behind_nat() {
+    for (policy, reached) in [(NatPolicy::SymmetricSource, true), (NatPolicy::Off, false)] {
+        for calls in [true, false] {
+            let mut sim = world();
+            let mut config = Config::default();
+            config.nat = policy;
+            let alice = Ua::configured(&mut sim, "alice", config, Phone::new("10.1.0.1"));
+            let bob = sim.puppet("bob");
+            let private = "Contact: <sip:bob@10.99.0.1:5060>\n";
+            if calls {
+                let there = uri(&sim, bob);
+                alice.dial(&mut sim, &there);
+                let invite = bob.expect(&mut sim, "INVITE");
+                bob.send(&mut sim, &branch_says(&invite, 200, "b", private));
+                if reached {
+                    bob.expect(&mut sim, "ACK");
+                }
+            } else {
+                let text =
+                    request("INVITE", "one", private).replace("sip:bob@[remote]", "sip:alice@10.1.0.1");
+                bob.send_to(&mut sim, alice.addr(), &text);
+                let ok = bob.expect(&mut sim, "200");
+                bob.send(&mut sim, &in_call(&ok, "ACK", 1, ""));
+            }
+            sim.run_for(ms(50));
+            alice.hang_up(&mut sim);
+            if reached {
+                let bye = bob.expect_within(&mut sim, "BYE", ms(100));
+                assert!(
+                    bye.text().starts_with("BYE sip:bob@10.99.0.1:5060 SIP/2.0"),
+                    "the Request-URI stays"
+                );
+            } else {
+                bob.expect_none(&mut sim, secs(1));
+            }
+        }
+    }
+}
+
+/// A service that notes the addresses that it is told.
+#[derive(Default)]
+struct Probing {
+    socket: Option<SocketId>,
+    mapped: Vec<SocketAddr>,
+}
+
+impl Service for Probing {
+    fn bound(&mut self, _: &mut Cx<'_>, socket: SocketId, proto: Proto, _: Result<SocketAddr, IoKind>) {
+        if proto == Proto::Udp {
+            self.socket = Some(socket);
+        }
+    }
+
+    fn flow(&mut self, _: &mut Cx<'_>, _: FlowId, change: &FlowChange) {
+        if let FlowChange::Mapped { mapped, .. } = change {
+            self.mapped.push(*mapped);
+        }
+    }
+}
+
+/// T01.16, T01.17, C051, C052: two endpoints ask one another by STUN, from their SIP ports to the other's, over both
+/// families; what is lost on the way is asked again.
+#[test]
+fn t01_16_t01_17_stun_at_sip_ports() {
+    for any in ["0.0.0.0", "::"] {
+        let mut sim = world();
+        sim.net().everywhere().loss(0.3);
+        let nodes = [5060, 5070].map(|port| {
+            let endpoint = Endpoint::new(Config::default(), &sim.seed_of(any), Instant::EPOCH);
+            let mut host = Host::new(endpoint.expect("the default"), Probing::default());
+            let addr = SocketAddr::new(any.parse().expect("an address"), port);
+            host.with(Instant::EPOCH, |_, cx| cx.listen(Proto::Udp, addr)).expect("it is the first");
+            sim.node(if port == 5060 { "one" } else { "other" }, host)
+        });
+        sim.run_for(ms(10));
+        let own = |sim: &sansip_sim::Sim, at: usize| {
+            let own = sim.addresses(nodes[at]).iter().find(|ip| ip.is_ipv6() == (any == "::"));
+            SocketAddr::new(*own.expect("both families"), [5060, 5070][at])
+        };
+        for at in [0, 1] {
+            let server = own(&sim, 1 - at);
+            let asked = sim.on(nodes[at], |host, now| {
+                host.with(now, |probing, cx| cx.stun(probing.socket.expect("it is bound"), server))
+            });
+            assert_eq!(asked, Ok(()));
+            sim.run_for(secs(60));
+            assert_eq!(sim.peek(nodes[at]).service().mapped, [own(&sim, at)]);
+        }
+    }
 }

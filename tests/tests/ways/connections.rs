@@ -267,3 +267,81 @@ fn flows_are_told() {
     hand.feed(Input::Closed { conn, error: None });
     assert_eq!(hand.changes(), [], "once");
 }
+
+/// T24.01, T24.02, T23.03, C036, RFC 4168 §3: SCTP and WebSocket keep messages whole; Via names the transport, both directions
+/// share one association, and a second request opens no other.
+#[test]
+fn t24_02_t23_03_one_association_for_both_directions() {
+    for (proto, param) in [(Proto::Sctp, "sctp"), (Proto::Ws, "ws")] {
+        let mut hand = Hand::new(|_| ());
+        hand.listen(proto, "192.0.2.1:5060");
+        let uri = format!("sip:192.0.2.9:5060;transport={param}");
+        let conn = connect(&hand.options(&uri));
+        let sent = sends(&hand.connected(conn, PeerInfo::default()));
+        assert!(
+            field(&sent[0].1, "Via").starts_with(&format!("SIP/2.0/{} 192.0.2.1:5060;", proto.via_name()))
+        );
+        hand.events.clear();
+        // A body without Content-Length reaches to the end of its message.
+        let answered = response(&sent[0].1, 200).replace("Content-Length: 0\r\n\r\n", "\r\nbody");
+        hand.received(conn, &answered);
+        assert_eq!(hand.ends().len(), 1);
+        assert_eq!(sends(&hand.options(&uri))[0].0, conn);
+        let via = format!("SIP/2.0/{} 192.0.2.9:5060;branch=z9hG4bK1", proto.via_name());
+        hand.received(conn, &request("OPTIONS", &via, "", ""));
+        assert_eq!(hand.endpoint.stats().messages, 2);
+        assert_eq!(hand.endpoint.connections(), 1);
+    }
+}
+
+/// T23.05, T01.08, TP-07: `sips` makes WebSocket and TCP secure ones, at their own ports.
+#[test]
+fn t23_05_sips_is_secure() {
+    for (uri, proto, port) in [
+        ("sips:192.0.2.9;transport=ws", Proto::Wss, 443),
+        ("sip:192.0.2.9;transport=ws", Proto::Ws, 80),
+        ("sips:192.0.2.9;transport=tcp", Proto::Tls, 5061),
+        ("sips:192.0.2.9", Proto::Tls, 5061),
+    ] {
+        let mut hand = tls();
+        let outputs = hand.options(uri);
+        let Some(Output::Connect { proto: found, remote, .. }) = outputs.first() else {
+            panic!("{outputs:?}")
+        };
+        assert_eq!((*found, remote.port()), (proto, port), "{uri}");
+    }
+}
+
+/// C048, P26: a message that says it has 4 GB of body, or more than there are numbers, is answered 413 and its connection
+/// closed, before any of it is kept; a request on another connection is served.
+#[test]
+fn c048_four_gigabytes_are_refused_at_once() {
+    for length in ["4294967296", "18446744073709551616"] {
+        let mut hand = Hand::new(|_| ());
+        let socket = hand.listen(Proto::Tcp, "192.0.2.1:5061");
+        let mut accept = |remote| hand.accept(socket, remote, PeerInfo::default()).expect("there is room");
+        let (good, bad) = (accept("192.0.2.8:1"), accept("192.0.2.9:1"));
+        let text = request("MESSAGE", "SIP/2.0/TCP 192.0.2.9;branch=z9hG4bK1", "", "");
+        let outputs =
+            hand.received(bad, &text.replace("Content-Length: 0", &format!("Content-Length: {length}")));
+        assert!(sends(&outputs)[0].1.starts_with("SIP/2.0 413 "), "{outputs:?}");
+        assert!(outputs.contains(&Output::Close { conn: bad, how: CloseHow::Flush }));
+        assert_eq!(hand.received(bad, &"x".repeat(65_536)), [], "nothing is read any more");
+        hand.received(good, &request("OPTIONS", "SIP/2.0/TCP 192.0.2.8;branch=z9hG4bK2", "", ""));
+        assert!(hand.events.iter().any(|event| matches!(event, Event::Ask(_))));
+    }
+}
+
+/// C047: connections beyond the cap are refused one by one, whatever their number, and those that are open are served.
+#[test]
+fn c047_a_flood_harms_no_open_connection() {
+    let mut hand = Hand::new(|config| config.limits.connections = 1);
+    let socket = hand.listen(Proto::Tcp, "192.0.2.1:5061");
+    let open = hand.accept(socket, "192.0.2.8:1", PeerInfo::default()).expect("the limit");
+    for port in 1..=1000 {
+        assert_eq!(hand.accept(socket, &format!("192.0.2.9:{port}"), PeerInfo::default()), None);
+    }
+    hand.received(open, &request("OPTIONS", "SIP/2.0/TCP 192.0.2.8;branch=z9hG4bK2", "", ""));
+    assert!(hand.events.iter().any(|event| matches!(event, Event::Ask(_))));
+    assert_eq!((hand.endpoint.connections(), hand.endpoint.stats().refused_connections), (1, 1000));
+}

@@ -176,6 +176,11 @@ impl Conn {
         self.users.remove(&(owner, false));
     }
 
+    /// Tells whether an answer over it is waited for.
+    fn is_awaited(&self) -> bool {
+        matches!(self.state, State::Open { .. }) && !self.users.is_empty()
+    }
+
     /// Returns when something has to be done about it next.
     fn deadline(&self) -> Instant {
         let ping = self.ping.map(|ping| ping.pong_by.unwrap_or(ping.next));
@@ -415,6 +420,11 @@ impl Transport {
         if passed(entry.half_at) || passed(entry.ping.and_then(|ping| ping.pong_by)) {
             // RFC 5626 §4.4.1: without its pong the flow has failed.
             self.reset(conn, IoKind::TimedOut, out);
+        } else if entry.idle_at <= now && entry.is_awaited() {
+            // RFC 5923 §8.3: open transactions are waited for. Their own timers end them.
+            entry.idle_at = now + limits.idle;
+            entry.wake = entry.deadline();
+            self.timers.schedule(entry.wake, Timeout::Conn(conn));
         } else if entry.idle_at <= now {
             self.hang_up(now, limits, conn, IoKind::TimedOut, out);
         } else {

@@ -175,12 +175,14 @@ impl Transport {
     /// Gives a socket up.
     pub(crate) fn unlisten(&mut self, socket: SocketId, out: &mut VecDeque<Output>) {
         if self.sockets.remove(&socket).is_some() {
+            self.probes.retain(|_, probe| !probe.is_from(socket));
             out.push_back(Output::Unbind { socket });
         }
     }
 
     /// Gives all sockets and connections up; the latter may linger.
     pub(crate) fn close(&mut self, now: Instant, limits: &Limits, out: &mut VecDeque<Output>) {
+        self.probes.clear();
         let sockets = std::mem::take(&mut self.sockets);
         out.extend(sockets.into_keys().map(|socket| Output::Unbind { socket }));
         let in_use = self.conns.iter().filter(|(_, entry)| entry.takes_messages());

@@ -345,3 +345,21 @@ fn c047_a_flood_harms_no_open_connection() {
     assert!(hand.events.iter().any(|event| matches!(event, Event::Ask(_))));
     assert_eq!((hand.endpoint.connections(), hand.endpoint.stats().refused_connections), (1, 1000));
 }
+
+/// C046, RFC 5923 §8.3: a connection is closed when it is idle, but not while a request waits for its answer over it.
+#[test]
+fn c046_a_connection_in_use_is_not_idle() {
+    for answered in [false, true] {
+        let mut hand = Hand::new(|config| config.ringing = Duration::from_secs(3600));
+        hand.listen(Proto::Tcp, "192.0.2.1:5060");
+        let outputs = hand.send(Outgoing::invite("sip:192.0.2.9;transport=tcp".parse().expect("a URI"))).1;
+        let conn = connect(&outputs);
+        let sent = sends(&hand.connected(conn, PeerInfo::default()));
+        hand.received(conn, &response(&sent[0].1, 180));
+        if answered {
+            hand.received(conn, &response(&sent[0].1, 486));
+        }
+        let outputs = hand.pass(Duration::from_secs(1000));
+        assert_eq!(outputs.contains(&Output::Close { conn, how: CloseHow::Flush }), answered);
+    }
+}

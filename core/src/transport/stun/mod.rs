@@ -34,6 +34,12 @@ enum Stage {
     Resting,
 }
 
+impl Probe {
+    pub(super) fn is_from(&self, socket: SocketId) -> bool {
+        self.socket == socket
+    }
+}
+
 /// How often a request is sent (RFC 8489 §6.2.1: Rc).
 const SENDS: u32 = 7;
 

@@ -90,7 +90,7 @@ impl Sent {
         let Written { bytes, branch, sent_by, target } = written;
         let machine = ClientMachine::start(kind, cx.now, target.is_reliable(), settings.timing());
         let request = bytes.as_ref().into();
-        let result = cx.send(Outbound { target: target.clone(), bytes, owner, awaits: true });
+        let result = cx.send(Outbound { target: &target, bytes, owner, awaits: true });
         (Self { machine, branch, sent_by, target, draft: None, resent: false, request }, result)
     }
 

@@ -85,7 +85,7 @@ impl CallCx {
         self.render(|chunk| chunk.extend_from_slice(bytes))
     }
 
-    pub(crate) fn send(&mut self, message: Outbound) -> Result<(), IoKind> {
+    pub(crate) fn send(&mut self, message: Outbound<'_>) -> Result<(), IoKind> {
         let settings = &self.settings;
         self.transport.send(self.now, settings.limits(), message, &mut self.outputs)
     }

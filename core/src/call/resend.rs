@@ -99,7 +99,7 @@ impl Call {
         let Some(sent) = client.sent_mut() else { return Err(IoKind::Reset) };
         sent.resent = true;
         let bytes = cx.copy(&sent.request);
-        cx.send(Outbound { target: sent.target.clone(), bytes, owner, awaits: true })
+        cx.send(Outbound { target: &sent.target, bytes, owner, awaits: true })
     }
 
     /// Writes a request anew for another transport, and begins it again. It is the last change of transport.

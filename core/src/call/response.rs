@@ -56,8 +56,7 @@ pub(crate) struct Rendered<'a> {
 
 /// Writes a response: what the request demands, what the protocol adds, what the application wants (RFC 3261 §8.2.6).
 pub(crate) fn reply_to(cx: &mut CallCx, to: Rendered<'_>, reply: &Reply) -> Bytes {
-    let socket = cx.transport.socket_of(to.flow);
-    let custom = socket.and_then(|socket| cx.transport.custom(socket)?.host.clone());
+    let custom = cx.transport.custom_of(to.flow).and_then(|custom| custom.host.clone());
     cx.render(|chunk| {
         let status = reply.status;
         // RFC 3261 §8.2.6.2: a 100 gets no tag from us.

@@ -146,7 +146,7 @@ impl ActiveServer {
     /// Sends a response; that it cannot be sent is told to the application and changes no state (CF-02).
     pub(super) fn transmit(&mut self, cx: &mut CallCx, call: u64, bytes: Bytes) {
         let owner = Owner { call, serial: self.serial };
-        if let Err(error) = cx.send(Outbound { target: self.back.clone(), bytes, owner, awaits: false }) {
+        if let Err(error) = cx.send(Outbound { target: &self.back, bytes, owner, awaits: false }) {
             self.report(cx, call, error);
         }
     }

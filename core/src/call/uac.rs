@@ -254,7 +254,7 @@ impl Call {
         let Some((_, actions)) = sent.machine.expire(cx.now, settings.timing()) else { return true };
         if actions.send() {
             let bytes = cx.copy(&sent.request);
-            let target = sent.target.clone();
+            let target = &sent.target;
             if let Err(error) = cx.send(Outbound { target, bytes, owner, awaits: true }) {
                 self.undeliverable(cx, owner.serial, error);
                 return true;
@@ -390,8 +390,7 @@ impl Call {
         let bytes: Box<[u8]> = written.bytes.as_ref().into();
         let owner = ack.owner(hash);
         // A lost ACK is asked for again by a copy of the 2xx.
-        let _lost =
-            cx.send(Outbound { target: written.target.clone(), bytes: written.bytes, owner, awaits: false });
+        let _lost = cx.send(Outbound { target: &written.target, bytes: written.bytes, owner, awaits: false });
         let Some(dialog) = ack.dialog.and_then(|serial| self.dialog(serial)) else { return };
         let (serial, to_tag) = (dialog.serial, dialog.remote_tag().into());
         let at = self.invite_of(serial, ack.cseq);
@@ -453,7 +452,7 @@ impl Call {
                 bytes
             }
         };
-        let _lost = cx.send(Outbound { target, bytes, owner, awaits: false });
+        let _lost = cx.send(Outbound { target: &target, bytes, owner, awaits: false });
     }
 
     fn send_cancel(&mut self, cx: &mut CallCx, at: usize) {
@@ -533,7 +532,7 @@ impl Call {
         let client = &self.rest().clients[at];
         let Some(invite) = &client.invite else { return };
         if let Some(ack) = invite.acks.iter().find(|ack| &*ack.to_tag == to_tag) {
-            let (target, owner) = (ack.target.clone(), client.owner(hash));
+            let (target, owner) = (&ack.target, client.owner(hash));
             let bytes = cx.copy(&ack.bytes);
             let _lost = cx.send(Outbound { target, bytes, owner, awaits: false });
             return;

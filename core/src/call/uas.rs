@@ -143,7 +143,7 @@ impl Call {
                 let bytes = cx.copy(&answered.response);
                 let owner = Owner { call: hash, serial: 0 };
                 // The peer asks again if this copy is lost too.
-                let _lost = cx.send(Outbound { target: back.clone(), bytes, owner, awaits: false });
+                let _lost = cx.send(Outbound { target: back, bytes, owner, awaits: false });
             }
             ServerTransaction::Active(active) => {
                 let timing = cx.settings.clone();

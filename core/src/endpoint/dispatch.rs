@@ -161,7 +161,7 @@ impl Endpoint {
         let rendered =
             Rendered { request, flow: &flow, stamp: &stamp, tag: &tag, settings: &settings, rseq: None };
         let bytes = reply_to(&mut self.cx, rendered, &reply);
-        self.send_back(back(flow, way, stamp), bytes);
+        self.send_back(&back(flow, way, stamp), bytes);
     }
 
     fn request(&mut self, flow: Flow, message: &Message<'_>) {
@@ -283,10 +283,10 @@ impl Endpoint {
     /// Answers a request of which nothing is kept.
     pub(super) fn reply_stateless(&mut self, walk: &Walk, reply: &Reply) {
         let bytes = render(&mut self.cx, walk, reply, None);
-        self.send_back(walk.back.clone(), bytes);
+        self.send_back(&walk.back, bytes);
     }
 
-    fn send_back(&mut self, target: Target, bytes: bytes::Bytes) {
+    fn send_back(&mut self, target: &Target, bytes: bytes::Bytes) {
         let owner = Owner { call: 0, serial: 0 };
         // The peer asks again if this is lost, and gets the same answer.
         let _lost = self.cx.send(Outbound { target, bytes, owner, awaits: false });

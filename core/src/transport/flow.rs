@@ -132,8 +132,8 @@ pub(crate) struct Owner {
 
 /// A message on its way out.
 #[derive(Debug)]
-pub(crate) struct Outbound {
-    pub(crate) target: Target,
+pub(crate) struct Outbound<'a> {
+    pub(crate) target: &'a Target,
     pub(crate) bytes: Bytes,
     pub(crate) owner: Owner,
     /// Whether the owner waits for an answer and so wants to know when the way breaks.

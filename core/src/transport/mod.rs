@@ -42,6 +42,7 @@ pub use source::{Interface, UdpSize};
 pub(crate) struct Transport {
     sockets: BTreeMap<SocketId, Socket>,
     next_socket: u32,
+    customs: BTreeMap<SocketId, Custom>,
     /// The addresses of this machine, as far as the driver has told them.
     interfaces: Vec<Interface>,
     conns: BTreeMap<ConnId, Conn>,
@@ -73,7 +74,6 @@ struct Socket {
     bound: Option<SocketAddr>,
     /// Whether a TCP listener on the same port is wanted once this UDP socket has one.
     tcp_beside: bool,
-    custom: Custom,
 }
 
 /// What is said of a socket alone.
@@ -117,6 +117,7 @@ impl Transport {
         Self {
             sockets: BTreeMap::new(),
             next_socket: 0,
+            customs: BTreeMap::new(),
             interfaces: Vec::new(),
             conns: BTreeMap::new(),
             by_peer: BTreeMap::new(),
@@ -147,21 +148,26 @@ impl Transport {
     ) -> SocketId {
         let socket = SocketId(self.next_socket);
         self.next_socket += 1;
-        self.sockets.insert(socket, Socket { proto, bound: None, tcp_beside, custom: Custom::default() });
+        self.sockets.insert(socket, Socket { proto, bound: None, tcp_beside });
         out.push_back(Output::Bind { socket, proto, addr });
         socket
     }
 
     /// Sets what is said of a socket alone.
     pub(crate) fn set_custom(&mut self, socket: SocketId, custom: Custom) {
-        if let Some(entry) = self.sockets.get_mut(&socket) {
-            entry.custom = custom;
+        if custom.host.is_some() || custom.udp_size.is_some() {
+            self.customs.insert(socket, custom);
         }
     }
 
     /// Returns what is said of a socket alone.
     pub(crate) fn custom(&self, socket: SocketId) -> Option<&Custom> {
-        self.sockets.get(&socket).map(|entry| &entry.custom)
+        self.customs.get(&socket)
+    }
+
+    /// Returns what is said of the socket that a flow came in by. Few have anything said of them, and each response asks.
+    pub(crate) fn custom_of(&self, flow: &Flow) -> Option<&Custom> {
+        if self.customs.is_empty() { None } else { self.custom(self.socket_of(flow)?) }
     }
 
     /// Returns the socket that a flow came in by.
@@ -175,6 +181,7 @@ impl Transport {
     /// Gives a socket up.
     pub(crate) fn unlisten(&mut self, socket: SocketId, out: &mut VecDeque<Output>) {
         if self.sockets.remove(&socket).is_some() {
+            self.customs.remove(&socket);
             self.probes.retain(|_, probe| !probe.is_from(socket));
             out.push_back(Output::Unbind { socket });
         }
@@ -204,9 +211,10 @@ impl Transport {
             Ok(addr) => {
                 entry.bound = Some(addr);
                 if std::mem::take(&mut entry.tcp_beside) {
-                    let custom = entry.custom.clone();
                     let beside = self.listen(Proto::Tcp, addr, false, out);
-                    self.set_custom(beside, custom);
+                    if let Some(custom) = self.customs.get(&socket).cloned() {
+                        self.customs.insert(beside, custom);
+                    }
                 }
             }
             Err(_) => {
@@ -221,27 +229,27 @@ impl Transport {
         &mut self,
         now: Instant,
         limits: &Limits,
-        message: Outbound,
+        message: Outbound<'_>,
         out: &mut VecDeque<Output>,
     ) -> Result<(), IoKind> {
         let Outbound { target, bytes, owner, awaits } = message;
         let user = awaits.then_some(owner);
-        match target {
+        match *target {
             Target::Back { flow: Flow::Datagram { socket, local, .. }, fallback: remote, .. }
             | Target::Datagram { socket, local, remote } => {
                 user.into_iter().for_each(|owner| self.wait(owner, Waits::Datagrams(remote)));
                 out.push_back(Output::Transmit { socket, local, remote, payload: bytes });
                 Ok(())
             }
-            Target::Back { flow: Flow::Stream { conn, proto, .. }, fallback, name } => {
+            Target::Back { flow: Flow::Stream { conn, proto, .. }, fallback, ref name } => {
                 let conn = match self.conns.get(&conn).is_some_and(Conn::takes_messages) {
                     true => conn,
-                    false => self.conn_to(now, limits, proto, fallback, name, out)?,
+                    false => self.conn_to(now, limits, proto, fallback, name.as_ref(), out)?,
                 };
                 self.write(now, limits, conn, bytes, user, out)
             }
-            Target::Stream { proto, remote, name } => {
-                let conn = self.conn_to(now, limits, proto, remote, name, out)?;
+            Target::Stream { proto, remote, ref name } => {
+                let conn = self.conn_to(now, limits, proto, remote, name.as_ref(), out)?;
                 self.write(now, limits, conn, bytes, user, out)
             }
         }
@@ -309,9 +317,13 @@ impl Transport {
         self.news.pop_front()
     }
 
-    /// Tells whether nothing is on its way: no look-up, no connection opening, no byte unsent.
+    /// Tells whether nothing is on its way: no look-up, no connection opening, no byte unsent, no answer awaited.
     pub(crate) fn is_idle(&self) -> bool {
-        self.lookups.is_empty() && self.news.is_empty() && self.conns.values().all(Conn::is_quiet)
+        let nothing_awaited = self.waiting.is_empty() && self.unanswered.is_empty();
+        nothing_awaited
+            && self.lookups.is_empty()
+            && self.news.is_empty()
+            && self.conns.values().all(Conn::is_quiet)
     }
 
     /// Counts the connections in use; closing ones are not.
@@ -330,10 +342,10 @@ impl Transport {
         limits: &Limits,
         proto: Proto,
         remote: SocketAddr,
-        name: Option<DnsName>,
+        name: Option<&DnsName>,
         out: &mut VecDeque<Output>,
     ) -> Result<ConnId, IoKind> {
-        if let Some(conn) = self.conn_that_serves(proto, remote, name.as_ref()) {
+        if let Some(conn) = self.conn_that_serves(proto, remote, name) {
             return Ok(conn);
         }
         if self.conns.len() >= limits.connections {
@@ -341,11 +353,11 @@ impl Transport {
         }
         let conn = ConnId(self.next_conn);
         self.next_conn += 2;
-        let opened = Conn::opening(now, limits, proto, remote, name.clone());
+        let opened = Conn::opening(now, limits, proto, remote, name.cloned());
         self.timers.schedule(opened.wake(), Timeout::Conn(conn));
         self.conns.insert(conn, opened);
         self.by_peer.entry((proto, remote)).or_default().push(conn);
-        out.push_back(Output::Connect { conn, proto, remote, name });
+        out.push_back(Output::Connect { conn, proto, remote, name: name.cloned() });
         Ok(conn)
     }
 

@@ -207,7 +207,7 @@ impl Call {
         let Some(sent) = client.sent_mut() else { return false };
         let actions = sent.machine.response(cx.now, status.as_u16(), settings.timing());
         if status.is_final() {
-            cx.transport.release(&sent.target, owner);
+            cx.transport.release(owner);
         }
         let serial = owner.serial;
         if actions.ack() {
@@ -746,9 +746,7 @@ impl Call {
         let hash = self.hash;
         let client = &self.rest().clients[at];
         let owner = client.owner(hash);
-        if let Some(sent) = client.sent() {
-            cx.transport.release(&sent.target, owner);
-        }
+        cx.transport.release(owner);
         self.tell_end(cx, owner.serial, end);
         self.rest().clients.swap_remove(at);
     }

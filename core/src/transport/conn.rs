@@ -8,8 +8,7 @@ use bytes::Bytes;
 use crate::{
     base::{Instant, Limits},
     transport::{
-        CloseHow, ConnId, Flow, Framer, IoKind, News, Output, Owner, Proto, SocketId, Target, Timeout,
-        Transport,
+        CloseHow, ConnId, Flow, Framer, IoKind, News, Output, Owner, Proto, SocketId, Timeout, Transport,
     },
 };
 
@@ -195,10 +194,9 @@ impl Transport {
         }
     }
 
-    /// Notes that a transaction waits for no more answers from a peer.
-    pub(crate) fn release(&mut self, target: &Target, owner: Owner) {
-        let Target::Peer { proto, remote, .. } = target else { return };
-        if let Some(entry) = self.by_peer.get(&(*proto, *remote)).and_then(|conn| self.conns.get_mut(conn)) {
+    /// Notes that a transaction waits for no more answers.
+    pub(crate) fn release(&mut self, owner: Owner) {
+        if let Some(entry) = self.waiting.remove(&owner).and_then(|conn| self.conns.get_mut(&conn)) {
             entry.users.remove(&owner);
         }
     }
@@ -246,6 +244,9 @@ impl Transport {
             self.by_peer.remove(&peer);
         }
         let users = std::mem::take(&mut entry.users);
+        for owner in &users {
+            self.waiting.remove(owner);
+        }
         self.news.extend(users.into_iter().map(|owner| News::Broken { owner, error }));
     }
 
@@ -277,6 +278,7 @@ impl Transport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::{Outbound, Target};
 
     const CONN: ConnId = ConnId(1);
 
@@ -308,6 +310,30 @@ mod tests {
         while transport.expire(at(800), &limits, &mut out) {}
         let reset = Output::Close { conn: CONN, how: CloseHow::Reset };
         assert_eq!((out.pop_front(), transport.is_disconnected()), (Some(reset), true));
+    }
+
+    /// Who waits for an answer is let go where it waits, though the peer has opened a newer connection meanwhile.
+    #[test]
+    fn a_newer_connection_from_a_peer_keeps_nobody_waiting_on_the_old_one() {
+        let (limits, mut out) = (Limits::default(), VecDeque::new());
+        let mut transport = accepted(&limits, &mut out);
+        let addr = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let owner = |serial| Owner { call: 1, serial };
+        let target = Target::Peer { proto: Proto::Tcp, socket: SocketId(0), local: addr, remote: addr };
+        for serial in [1, 2] {
+            let bytes = Bytes::from_static(b"request");
+            let message = Outbound { target, bytes, owner: owner(serial), awaits: true };
+            assert_eq!(transport.send(at(0), &limits, message, &mut out), Ok(()));
+        }
+        transport.drained(CONN, 14);
+        let newer = (SocketId(0), ConnId(3));
+        assert!(transport.accepted(at(10), &limits, newer, (addr, addr), &mut out));
+        transport.release(owner(1));
+        assert!(!transport.is_idle(), "one still waits");
+        transport.release(owner(2));
+        assert!(transport.is_idle());
+        transport.closed(CONN, IoKind::Reset);
+        assert!(transport.poll_news().is_none(), "nobody has to be told");
     }
 
     #[test]

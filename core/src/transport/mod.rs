@@ -35,6 +35,8 @@ pub(crate) struct Transport {
     conns: BTreeMap<ConnId, Conn>,
     /// The connection to use towards a peer.
     by_peer: BTreeMap<(Proto, SocketAddr), ConnId>,
+    /// The connection over which a transaction waits for its answer.
+    waiting: BTreeMap<Owner, ConnId>,
     next_conn: u64,
     lookups: BTreeMap<u64, Lookup>,
     queries: BTreeMap<QueryId, u64>,
@@ -74,6 +76,7 @@ impl Transport {
             next_socket: 0,
             conns: BTreeMap::new(),
             by_peer: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             // Even numbers are ours, odd ones the driver's.
             next_conn: 2,
             lookups: BTreeMap::new(),
@@ -255,6 +258,8 @@ impl Transport {
         user: Option<Owner>,
         out: &mut VecDeque<Output>,
     ) -> Result<(), IoKind> {
+        // Whoever sends again waits where it was sent last.
+        user.into_iter().for_each(|owner| self.release(owner));
         let Some(entry) = self.conns.get_mut(&conn) else { return Err(IoKind::Reset) };
         if entry.unsent() + bytes.len() > limits.unsent {
             // A reader this slow keeps nothing but memory busy.
@@ -262,6 +267,7 @@ impl Transport {
             return Err(IoKind::Limit);
         }
         entry.write(now, limits, conn, bytes, user, out);
+        self.waiting.extend(user.map(|owner| (owner, conn)));
         Ok(())
     }
 }

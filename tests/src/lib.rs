@@ -14,7 +14,9 @@ mod sipp;
 mod skip;
 mod stranger;
 
-pub use by_hand::{ByHand, Raw, answer, closes, messages, methods, statuses};
+pub use by_hand::{
+    ByHand, Raw, answer, closes, field, from_peer, messages, methods, of_method, only, statuses,
+};
 pub use corpus::rfc4475;
 pub use kamailio::{Kamailio, Ports, TlsFiles};
 pub use loopback::{Peer, free_port};

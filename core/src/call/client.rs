@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     base::{Instant, Limits},
@@ -6,7 +6,7 @@ use crate::{
     decision::{AckMode, ClientHandle, ExtraForks, Settings},
     syntax::{Message, Method, View},
     transaction::{ClientMachine, ClientState, Kind, answers},
-    transport::{IoKind, Outbound, Owner, Target},
+    transport::{DnsError, IoKind, Outbound, Owner, Target},
 };
 
 /// A client transaction (RFC 3261 §17.1), from the moment that the application asked for it.
@@ -24,9 +24,17 @@ pub(super) struct ClientTransaction {
 
 /// How far a request has come on its way out.
 pub(super) enum Sending {
-    /// Its next hop's addresses are being looked up.
-    Resolving(Box<(Draft, Hop)>),
+    /// The addresses of its next hop are being looked up, or those of a request before it in its dialog.
+    Waiting(Box<Waiting>),
     Sent(Box<Sent>),
+}
+
+#[derive(Clone)]
+pub(super) struct Waiting {
+    pub(super) draft: Draft,
+    pub(super) hop: Hop,
+    /// The addresses, once they are known.
+    pub(super) found: Option<Result<Vec<IpAddr>, DnsError>>,
 }
 
 pub(super) struct Sent {
@@ -102,17 +110,32 @@ impl ClientTransaction {
         Owner { call, serial: self.serial }
     }
 
+    pub(super) fn waiting_mut(&mut self) -> Option<&mut Waiting> {
+        match &mut self.stage {
+            Sending::Waiting(waiting) => Some(waiting),
+            Sending::Sent(_) => None,
+        }
+    }
+
+    /// Tells whether it has not left yet and comes in this order.
+    pub(super) fn waits_in(&self, order: u64) -> bool {
+        match &self.stage {
+            Sending::Waiting(waiting) => waiting.draft.order == Some(order),
+            Sending::Sent(_) => false,
+        }
+    }
+
     pub(super) fn sent(&self) -> Option<&Sent> {
         match &self.stage {
             Sending::Sent(sent) => Some(sent),
-            Sending::Resolving(_) => None,
+            Sending::Waiting(_) => None,
         }
     }
 
     pub(super) fn sent_mut(&mut self) -> Option<&mut Sent> {
         match &mut self.stage {
             Sending::Sent(sent) => Some(sent),
-            Sending::Resolving(_) => None,
+            Sending::Waiting(_) => None,
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Draft {
     pub(crate) cseq: u32,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Option<Body>,
+    /// Requests with the same number here leave in the order in which they were made: those of one dialog.
+    pub(crate) order: Option<u64>,
 }
 
 /// A request as it goes out.

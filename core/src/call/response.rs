@@ -82,7 +82,9 @@ fn add_protocol_fields<'o>(mut out: Encoder<'o>, to: Rendered<'_>, reply: &Reply
     if invite && early_or_ok {
         out = out.copy(to.request, HeaderId::RecordRoute);
     }
-    if (invite || options) && early_or_ok && !reply.has(&HeaderName::CONTACT) {
+    // RFC 3311 §4: UPDATE refreshes the target in both directions, as INVITE does.
+    let reachable = invite || options || to.request.is(&Method::Update);
+    if reachable && early_or_ok && !reply.has(&HeaderName::CONTACT) {
         out = write_contact(out, to);
     }
     let unset = |name: &HeaderName| !reply.has(name);

@@ -4,7 +4,7 @@ use crate::{
     base::Instant,
     call::{
         Call, CallCx, Draft, Tag,
-        client::{Cancel, ClientTransaction, Invite, Sending, Sent, SentAck},
+        client::{Cancel, ClientTransaction, Invite, Sending, Sent, SentAck, Waiting},
         dialogs::{DialogEntry, Duty},
         request::{Hop, HopHost, Written, check_outgoing, expires_of, write_hop_by_hop},
     },
@@ -12,7 +12,7 @@ use crate::{
         AckMode, Body, ClientEnd, ClientHandle, DialogChange, DialogEnd, DialogError, DialogHandle, Event,
         ExtraForks, Gone, Outgoing, SendError,
     },
-    dialog::{Dialog, RouteSet, State},
+    dialog::{Dialog, RouteSet, State, refreshes_target},
     syntax::{HeaderName, HeaderValue, Method, Response, StatusCode, UriBuf, View},
     transaction::Kind,
     transport::{DnsError, IoKind, Outbound},
@@ -40,6 +40,7 @@ impl Call {
             cseq: 1,
             headers: outgoing.headers,
             body: outgoing.body,
+            order: None,
         };
         self.start(cx, draft, None, Some((outgoing.ack, outgoing.forks)), false)
     }
@@ -127,7 +128,11 @@ impl Call {
             Some(true) => self.send_cancel(cx, at),
             Some(false) => invite.cancel = Cancel::Wanted,
             // Not even sent: nobody has to be told but the application.
-            None => self.end_client(cx, at, ClientEnd::Cancelled),
+            None => {
+                let order = client.waiting_mut().and_then(|waiting| waiting.draft.order);
+                self.end_client(cx, at, ClientEnd::Cancelled);
+                self.depart_in_order(cx, order);
+            }
         }
         Ok(())
     }
@@ -145,17 +150,40 @@ impl Call {
     /// Takes the addresses of a next hop.
     pub(crate) fn found(&mut self, cx: &mut CallCx, serial: u64, addresses: Result<Vec<IpAddr>, DnsError>) {
         let Some(at) = self.client_at(serial) else { return };
+        let Some(waiting) = self.rest().clients[at].waiting_mut() else { return };
+        waiting.found = Some(addresses);
+        match waiting.draft.order {
+            Some(order) => self.depart_in_order(cx, Some(order)),
+            None => self.depart(cx, at),
+        }
+    }
+
+    /// Sends the requests of a dialog that may leave: none overtakes another, or its CSeq would be out of order at the
+    /// peer (RFC 3261 §12.2.2), and no BYE its ACK.
+    fn depart_in_order(&mut self, cx: &mut CallCx, order: Option<u64>) {
+        let Some(order) = order else { return };
+        loop {
+            let waiting = self.clients().iter().enumerate().filter(|(_, client)| client.waits_in(order));
+            let Some(at) = waiting.min_by_key(|(_, client)| client.serial).map(|(at, _)| at) else { return };
+            if self.rest().clients[at].waiting_mut().is_none_or(|first| first.found.is_none()) {
+                return;
+            }
+            // It waits no more afterwards, so this ends.
+            self.depart(cx, at);
+        }
+    }
+
+    /// Sends a request whose addresses are known.
+    fn depart(&mut self, cx: &mut CallCx, at: usize) {
         let client = &mut self.rest().clients[at];
-        let Sending::Resolving(waiting) = &client.stage else { return };
-        let (draft, hop) = (**waiting).clone();
         let settings = client.settings.clone();
+        let Some(Waiting { draft, hop, found: Some(addresses) }) = client.waiting_mut().cloned() else {
+            return;
+        };
         let end = match addresses {
             Ok(addresses) => {
-                let reachable = |ip: &&IpAddr| {
-                    cx.transport
-                        .local(hop.proto.unwrap_or(crate::transport::Proto::Udp), (**ip, 0).into())
-                        .is_some()
-                };
+                let proto = hop.proto.unwrap_or(crate::transport::Proto::Udp);
+                let reachable = |ip: &&IpAddr| cx.transport.local(proto, (**ip, 0).into()).is_some();
                 match addresses.iter().find(reachable) {
                     Some(ip) => match draft.write(cx, &settings, &hop, *ip) {
                         Ok(written) => return self.launch(cx, at, written),
@@ -305,14 +333,17 @@ impl Call {
             return Err(SendError::Limit("transactions_per_call"));
         }
         let hop = Hop::of(draft.way.next_hop.as_uri())?;
-        let written = match &hop.host {
-            HopHost::Addr(ip) => Some(draft.write(cx, &settings, &hop, *ip)?),
-            HopHost::Name(_) => None,
-        };
+        let waits =
+            draft.order.is_some_and(|order| self.clients().iter().any(|client| client.waits_in(order)));
         let serial = cx.serial();
-        if let (None, HopHost::Name(name)) = (&written, &hop.host) {
-            self.look_up(cx, serial, name, &hop)?;
-        }
+        let (found, written) = match &hop.host {
+            HopHost::Addr(ip) if waits => (Some(Ok(vec![*ip])), None),
+            HopHost::Addr(ip) => (None, Some(draft.write(cx, &settings, &hop, *ip)?)),
+            HopHost::Name(name) => {
+                self.look_up(cx, serial, name, &hop)?;
+                (None, None)
+            }
+        };
         let method = draft.method.clone();
         let invite = (method == Method::Invite).then(|| {
             let (ack, forks) = policy.unwrap_or_default();
@@ -329,7 +360,7 @@ impl Call {
             })
         });
         let cseq = draft.cseq;
-        let stage = Sending::Resolving(Box::new((draft, hop)));
+        let stage = Sending::Waiting(Box::new(Waiting { draft, hop, found }));
         self.rest().clients.push(ClientTransaction {
             serial,
             method,
@@ -587,8 +618,8 @@ impl Call {
         let client = &mut self.rest().clients[at];
         let (serial, status, cseq, initial) =
             (client.serial, response.status(), client.cseq, client.dialog.is_none());
-        let invited = |request: View<'_>| request.request_uri().ok().map(UriBuf::from);
-        let fallback = client.sent().and_then(|sent| sent.with_request(invited)).flatten();
+        let begun = |request: View<'_>| Dialog::from_response(serial, request, view);
+        let begun = client.sent().and_then(|sent| sent.with_request(begun)).flatten();
         let Some(invite) = client.invite.as_mut() else { return };
         let first = invite.accepted.is_none() && invite.given_up.is_empty();
         if !initial {
@@ -599,7 +630,7 @@ impl Call {
         let known = invite.given_up.iter().any(|tag| **tag == *to_tag);
         // A peer beyond even this number repeats its 2xx in vain, and ends the session by itself.
         let heard = known || !initial || invite.given_up.len() < limit;
-        if heard && let Some(mut dialog) = Dialog::from_response(serial, view, fallback) {
+        if let Some(mut dialog) = begun.filter(|_| heard) {
             // Without a way to the peer its copies of the 2xx end by themselves.
             let _unsent =
                 self.start(cx, Draft::in_dialog(&dialog, Method::Ack, cseq, None), None, None, true);
@@ -619,7 +650,7 @@ impl Call {
 
     /// Finds or makes the early dialog of a provisional response (RFC 3261 §12.1).
     fn early_dialog(&mut self, cx: &mut CallCx, at: usize, view: View<'_>) -> Option<u64> {
-        if let Some(serial) = self.dialog_of_response(view) {
+        if let Some(serial) = self.dialog_of_client(at, view) {
             return Some(serial);
         }
         let above_100 = view.status().is_some_and(|status| status != StatusCode::TRYING);
@@ -631,19 +662,25 @@ impl Call {
 
     /// Finds or makes the dialog of a 2xx, and confirms it.
     fn confirm_dialog(&mut self, cx: &mut CallCx, at: usize, view: View<'_>) -> Option<u64> {
-        let reinvite = self.rest().clients[at].dialog;
-        let serial = match reinvite.or_else(|| self.dialog_of_response(view)) {
+        let serial = match self.dialog_of_client(at, view) {
             Some(serial) => serial,
             None => self.new_dialog(cx, at, view)?,
         };
         let entry = self.dialog_mut(serial)?;
-        let refreshed = entry.dialog.refresh_target(view);
         if entry.dialog.confirm_from(view) {
+            entry.dialog.refresh_by_response(view);
             self.tell_dialog(cx, serial, DialogChange::Confirmed);
-        } else if refreshed {
-            self.tell_dialog(cx, serial, DialogChange::TargetRefreshed);
+        } else {
+            self.refresh(cx, serial, |dialog| dialog.refresh_by_response(view));
         }
         Some(serial)
+    }
+
+    /// Finds the dialog of a response: the one that its request was sent in, or has made with this peer.
+    fn dialog_of_client(&self, at: usize, response: View<'_>) -> Option<u64> {
+        let client = &self.clients()[at];
+        let made = || self.dialog_made(client.serial, response.to_tag().unwrap_or_default());
+        client.dialog.or_else(made)
     }
 
     /// Notes that a dialog of an INVITE has ended, lest a copy of its 2xx begin it anew (RFC 5407 §3.1.6).
@@ -664,11 +701,9 @@ impl Call {
         }
         let client = &self.rest().clients[at];
         let owner = client.serial;
-        // A peer that names no Contact is reached as before.
-        let invited = |request: View<'_>| request.request_uri().ok().map(UriBuf::from);
-        let fallback = client.sent().and_then(|sent| sent.with_request(invited)).flatten();
         let serial = cx.serial();
-        let entry = DialogEntry::of_client(cx, serial, owner, view, fallback)?;
+        let begun = |request: View<'_>| DialogEntry::of_client(cx, serial, owner, request, view);
+        let entry = client.sent()?.with_request(begun)??;
         self.rest().dialogs.push(entry);
         self.tell_dialog(cx, serial, DialogChange::Started);
         Some(serial)
@@ -677,6 +712,9 @@ impl Call {
     fn other_response(&mut self, cx: &mut CallCx, at: usize, status: StatusCode, response: Response) {
         let client = &self.rest().clients[at];
         let (serial, dialog, method) = (client.serial, client.dialog, client.method.clone());
+        if let Some(dialog) = dialog.filter(|_| status.is_success() && refreshes_target(&method)) {
+            self.refresh(cx, dialog, |dialog| dialog.refresh_by_response(response.view()));
+        }
         self.tell_response(cx, at, response, dialog.map(|serial| DialogHandle::new(self.hash, serial)));
         if !status.is_final() {
             return;
@@ -782,6 +820,7 @@ impl Draft {
             cseq,
             headers: Vec::new(),
             body,
+            order: Some(dialog.serial),
         }
     }
 }

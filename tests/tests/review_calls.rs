@@ -435,3 +435,75 @@ fn oa_04_the_prack_carries_the_answer() {
     assert_eq!(field(&prack, "RAck"), "9 1 INVITE");
     assert!(prack.ends_with("v=0\r\n"));
 }
+
+/// P2, RC-06, RFC 5407 §3.1.6: an INVITE ends for the application although the peer's BYE came before its 2xx.
+#[test]
+fn rc_06_a_bye_before_the_2xx_leaves_no_request_open() {
+    let mut hand = hand(Phone::new());
+    let (client, wanted) = hand.act(|_, cx| cx.request(invite(bob())));
+    let (client, request) = (client.expect("there is a socket"), only(&wanted));
+    hand.datagram(answer(&request, 180, "b1", &[CONTACT]));
+    assert_eq!(statuses(&hand.datagram(from_peer(&request, "b1", "BYE", 1, ""))), [200]);
+    for _ in 0..2 {
+        assert_eq!(methods(&hand.datagram(answer(&request, 200, "b1", &[CONTACT]))), ["ACK"]);
+    }
+    let ends = |note: &&Note| matches!(note, Note::Ended(..));
+    assert_eq!(hand.host.service().notes.iter().filter(ends).count(), 1);
+    assert!(hand.host.service().end_of(client).is_some());
+    hand.pass(Duration::from_secs(70));
+    assert!(hand.host.endpoint().is_idle());
+}
+
+/// UA-05: each copy of the 2xx to a re-INVITE is acknowledged, whatever tag the peer gives it.
+#[test]
+fn ua_05_copies_of_the_2xx_to_a_reinvite_are_acknowledged() {
+    let mut hand = hand(Phone::new());
+    let (_, dialog) = called(&mut hand, CONTACT);
+    let again = hand.send(Outgoing::in_dialog(Method::Invite, dialog).body(sansip_tests::offer()));
+    for _ in 0..3 {
+        let ok = answer(&again, 200, "", &[CONTACT]).replace(";tag=b1", ";tag=other");
+        assert_eq!(methods(&hand.datagram(ok)), ["ACK"]);
+    }
+}
+
+/// RC-04, DL-21, RFC 5407 §3.2.2: who has sent BYE answers a re-INVITE with 481, though one of its own is open.
+#[test]
+fn rc_04_a_reinvite_after_our_bye_gets_481() {
+    let mut hand = hand(Phone::new());
+    let (request, dialog) = called(&mut hand, CONTACT);
+    hand.send(Outgoing::in_dialog(Method::Invite, dialog).body(sansip_tests::offer()));
+    hand.act(|_, cx| cx.bye(dialog)).0.expect("the dialog lives");
+    let crossing = from_peer(&request, "b1", "INVITE", 5, &format!("{CONTACT}\r\n"));
+    assert_eq!(statuses(&hand.datagram(crossing)), [481]);
+}
+
+/// UA-05, UA-12: a limit on transactions keeps no session from its ACK and its BYE.
+#[test]
+fn ua_05_a_limit_on_transactions_leaves_room_for_ack_and_bye() {
+    let mut config = Config::default();
+    config.limits.transactions_per_call = 1;
+    let mut hand = ByHand::new(config, Phone::new());
+    let request = hand.send(invite(bob()));
+    assert_eq!(methods(&hand.datagram(answer(&request, 200, "b1", &[CONTACT]))), ["ACK"]);
+    let dialog = hand.first_dialog();
+    let (info, _) = hand.act(|_, cx| cx.request(Outgoing::in_dialog(Method::Info, dialog)));
+    assert!(info.is_err(), "one more is too much");
+    let (_, wanted) = hand.act(|_, cx| cx.bye(dialog));
+    assert_eq!(methods(&wanted), ["BYE"]);
+}
+
+/// RC-04, DL-03, RFC 5407 §3.2.3: the 2xx to a re-INVITE whose dialog has ended is acknowledged along the dialog's route,
+/// which such a 2xx need not repeat.
+#[test]
+fn rc_04_the_ack_of_a_reinvite_takes_the_route_of_its_dialog() {
+    let mut hand = hand(Phone::new());
+    let request = hand.send(invite(bob()));
+    let routed = [CONTACT, "Record-Route: <sip:192.0.2.8;lr>"];
+    hand.datagram(answer(&request, 200, "b1", &routed));
+    let dialog = hand.first_dialog();
+    let again = hand.send(Outgoing::in_dialog(Method::Invite, dialog).body(sansip_tests::offer()));
+    let (_, wanted) = hand.act(|_, cx| cx.bye(dialog));
+    hand.datagram(answer(&of_method(&wanted, "BYE"), 200, "", &[]));
+    let ack = of_method(&hand.datagram(answer(&again, 200, "", &[CONTACT])), "ACK");
+    assert_eq!(field(&ack, "Route"), "<sip:192.0.2.8;lr>");
+}

@@ -56,6 +56,8 @@ pub(super) struct Invite {
     pub(super) rings_until: Instant,
     /// The dialog that its first 2xx made.
     pub(super) accepted: Option<u64>,
+    /// Whether the application was told of a 2xx.
+    pub(super) told: bool,
     /// The To tags of 2xx responses that could have no dialog and were ended at once, or whose dialog ended before an
     /// ACK was kept.
     pub(super) given_up: Vec<Box<str>>,

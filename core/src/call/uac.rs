@@ -329,7 +329,9 @@ impl Call {
         silent: bool,
     ) -> Result<ClientHandle, SendError> {
         let settings = cx.settings.clone();
-        if self.transactions() >= settings.limits().transactions_per_call {
+        // What confirms and what ends a session comes once, and always has room.
+        let spare = dialog.is_some() && matches!(draft.method, Method::Ack | Method::Bye);
+        if !spare && self.transactions() >= settings.limits().transactions_per_call {
             return Err(SendError::Limit("transactions_per_call"));
         }
         let hop = Hop::of(draft.way.next_hop.as_uri())?;
@@ -355,6 +357,7 @@ impl Call {
                 // RFC 3261 §13.2.1: the caller cancels what has expired.
                 rings_until: cx.now + expires_of(&draft.headers).unwrap_or(settings.config.ringing),
                 accepted: None,
+                told: false,
                 given_up: Vec::new(),
                 acks: Vec::new(),
             })
@@ -556,7 +559,9 @@ impl Call {
         let to_tag = view.to_tag().unwrap_or_default();
         let client = &self.rest().clients[at];
         let Some(invite) = &client.invite else { return };
-        if let Some(ack) = invite.acks.iter().find(|ack| &*ack.to_tag == to_tag) {
+        // An INVITE in a dialog has one 2xx, whatever its To says.
+        let known = |ack: &&SentAck| client.dialog.is_some() || &*ack.to_tag == to_tag;
+        if let Some(ack) = invite.acks.iter().find(known) {
             let (target, owner) = (ack.target, client.owner(hash));
             let bytes = cx.copy(&ack.bytes);
             let _lost = cx.send(Outbound { target, bytes, owner, awaits: false });
@@ -572,7 +577,6 @@ impl Call {
         let cancelled = invite.cancel != Cancel::No;
         let auto = invite.ack == AckMode::Auto && invite.offered;
         let first = invite.accepted;
-        let told = first.is_some() || !invite.given_up.is_empty();
         let one_too_many = first.is_some() && invite.forks == ExtraForks::End;
         let Some(dialog) = self.confirm_dialog(cx, at, view) else {
             return self.ack_without_dialog(cx, at, response);
@@ -581,9 +585,9 @@ impl Call {
             // A copy of the 2xx; its ACK is still the application's to send.
             return;
         }
-        if let Some(invite) = self.rest().clients[at].invite.as_mut().filter(|_| first.is_none()) {
-            invite.accepted = Some(dialog);
-        }
+        let Some(invite) = self.rest().clients[at].invite.as_mut() else { return };
+        invite.accepted = first.or(Some(dialog));
+        let told = std::mem::replace(&mut invite.told, true);
         if let Some(entry) = self.dialog_mut(dialog) {
             if entry.to_ack == Some(cseq) {
                 return;
@@ -621,11 +625,7 @@ impl Call {
         let begun = |request: View<'_>| Dialog::from_response(serial, request, view);
         let begun = client.sent().and_then(|sent| sent.with_request(begun)).flatten();
         let Some(invite) = client.invite.as_mut() else { return };
-        let first = invite.accepted.is_none() && invite.given_up.is_empty();
-        if !initial {
-            // What names no dialog here only tells that there was a 2xx.
-            invite.accepted = Some(serial);
-        }
+        let told = std::mem::replace(&mut invite.told, true);
         let to_tag = view.to_tag().unwrap_or_default();
         let known = invite.given_up.iter().any(|tag| **tag == *to_tag);
         // A peer beyond even this number repeats its 2xx in vain, and ends the session by itself.
@@ -642,7 +642,7 @@ impl Call {
                 invite.into_iter().for_each(|invite| invite.given_up.push(to_tag.into()));
             }
         }
-        if let Some(at) = self.client_at(serial).filter(|_| first) {
+        if let Some(at) = self.client_at(serial).filter(|_| !told) {
             self.tell_response(cx, at, response, None);
             self.tell_end(cx, serial, ClientEnd::Final(status));
         }

@@ -540,6 +540,14 @@ impl Call {
     /// Finds the dialog of a request and checks that it may take it (RFC 3261 §12.2.2, §14.2).
     fn enter_dialog(&mut self, cx: &mut CallCx, walk: &Walk, view: View<'_>) -> Result<u64, Reply> {
         let serial = self.dialog_of_request(view).ok_or_else(Reply::no_dialog)?;
+        let entry = self.dialog_mut(serial).ok_or_else(Reply::no_dialog)?;
+        match entry.dialog.receive(view) {
+            Ok(()) => {}
+            Err(OutOfOrder::Ending) => return Err(Reply::no_dialog()),
+            Err(OutOfOrder::OldSequence) => {
+                return Err(Reply::internal_error().reason(HeaderValue::from_static("Old CSeq In Dialog")));
+            }
+        }
         let invite = walk.is_invite();
         if invite && self.has_open_client_invite(serial) {
             return Err(Reply::status(StatusCode::REQUEST_PENDING));
@@ -548,14 +556,6 @@ impl Call {
             let wait = cx.streams.retry.below(11);
             let seconds = HeaderValue::try_from(wait.to_string()).expect("digits are a valid value");
             return Err(Reply::internal_error().header(HeaderName::RETRY_AFTER, seconds));
-        }
-        let entry = self.dialog_mut(serial).ok_or_else(Reply::no_dialog)?;
-        match entry.dialog.receive(view) {
-            Ok(()) => {}
-            Err(OutOfOrder::Ending) => return Err(Reply::no_dialog()),
-            Err(OutOfOrder::OldSequence) => {
-                return Err(Reply::internal_error().reason(HeaderValue::from_static("Old CSeq In Dialog")));
-            }
         }
         if walk.method == Method::Prack {
             self.take_prack(cx, serial, view)?;

@@ -79,6 +79,11 @@ impl Dialog {
             (None, Some(tag)) => format!("{to};tag={tag}"),
             (Some(_), _) | (None, None) => to.to_owned(),
         };
+        // A request in a dialog that is there no more took the route that its ACK takes too.
+        let routes = match request.to_tag() {
+            Some(_) => RouteSet::of_own(request),
+            None => RouteSet::of_response(response),
+        };
         let invited = || request.request_uri().ok().map(UriBuf::from);
         Some(Self {
             serial,
@@ -90,7 +95,7 @@ impl Dialog {
             remote: remote.into(),
             remote_target: contact(response).or_else(invited)?,
             target_seq: 0,
-            routes: RouteSet::of_response(response),
+            routes,
             local_seq: request.cseq_number(),
             remote_seq: None,
         })

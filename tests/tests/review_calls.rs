@@ -507,3 +507,18 @@ fn rc_04_the_ack_of_a_reinvite_takes_the_route_of_its_dialog() {
     let ack = of_method(&hand.datagram(answer(&again, 200, "", &[CONTACT])), "ACK");
     assert_eq!(field(&ack, "Route"), "<sip:192.0.2.8;lr>");
 }
+
+/// DL-06, RL-05, RFC 5407 §3.1.6: an early dialog that the peer's BYE has ended does not begin anew with a provisional
+/// response that comes late.
+#[test]
+fn dl_06_an_early_dialog_that_has_ended_stays_ended() {
+    let mut hand = hand(Phone::new());
+    let request = hand.send(invite(bob()));
+    let ringing = || answer(&request, 180, "b1", &[CONTACT, "Require: 100rel", "RSeq: 1"]);
+    let prack = of_method(&hand.datagram(ringing()), "PRACK");
+    hand.datagram(answer(&prack, 200, "", &[]));
+    assert_eq!(statuses(&hand.datagram(from_peer(&request, "b1", "BYE", 1, ""))), [200]);
+    assert_eq!(methods(&hand.datagram(ringing())), [""; 0], "no second PRACK with the same CSeq");
+    let started = |note: &&Note| matches!(note, Note::Dialog(_, DialogChange::Started));
+    assert_eq!(hand.host.service().notes.iter().filter(started).count(), 1);
+}

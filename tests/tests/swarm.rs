@@ -2,7 +2,7 @@
 //!
 //! `SANSIP_SEED=n` replays one seed, `SANSIP_SEEDS=n` runs more of them; a failure prints the line that replays it.
 
-use std::{ops::Range, time::Duration};
+use std::{net::IpAddr, ops::Range, time::Duration};
 
 use sansip::{Body, Config, Method, Outgoing, Reply};
 use sansip_sim::{Draws, Place, Plan, Segments, Sim, here};
@@ -122,9 +122,18 @@ fn phones(sim: &mut Sim, draws: &mut Draws) -> Vec<Ua> {
             config.limits.invite_answer = draws.within(secs(5..60));
             config.limits.answer = draws.within(secs(2..31));
             config.ringing = draws.within(secs(5..90));
+            config.allow.push(Method::Update);
+            if draws.chance(0.3) {
+                // Its Contact is a name, so each request to it in a dialog waits for a look-up.
+                let host = format!("{name}.example.com");
+                let address: IpAddr = format!("10.1.0.{number}").parse().expect("an address");
+                sim.dns().name(&host, [address]);
+                config.host = Some(host.try_into().expect("a name is a valid value"));
+            }
             let phone = Phone::new(&format!("10.1.0.{number}"))
                 .invite(manner(draws))
                 .reinvite(manner(draws))
+                .rings_reliably(draws.chance(0.3))
                 .other(if draws.chance(0.8) { Manner::Now(Reply::ok()) } else { manner_of_others(draws) });
             Ua::configured(sim, name, config, phone)
         })
@@ -161,6 +170,7 @@ fn weather(sim: &mut Sim, draws: &mut Draws) {
     let (held, extra) = (draws.below(20) as f64 / 100.0, draws.within(millis(1..1500)));
     let cut = [Segments::Random, Segments::Whole, Segments::Fixed(1), Segments::Fixed(100)];
     let cut = draws.pick(&cut).copied().unwrap_or_default();
+    sim.dns().latency(Duration::ZERO..draws.within(millis(1..3000)));
     let links = sim.net().everywhere().delay(low..low + jitter).loss(loss).duplicate(copies).segments(cut);
     if !fair {
         links.reorder(held, extra);
@@ -179,7 +189,11 @@ fn plan_call(sim: &mut Sim, draws: &mut Draws, phones: &[Ua]) {
         (0..draws.below(3)).map(|_| (draws.chance(0.5), draws.within(secs(0..30)))).collect();
     let during: Vec<(bool, Method, Duration)> = (0..draws.below(4))
         .map(|_| {
-            let method = if draws.chance(0.5) { Method::Invite } else { Method::Info };
+            let method = match draws.below(4) {
+                0 => Method::Update,
+                1 => Method::Info,
+                _ => Method::Invite,
+            };
             (draws.chance(0.5), method, draws.within(secs(0..30)))
         })
         .collect();

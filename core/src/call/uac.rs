@@ -654,7 +654,10 @@ impl Call {
             return Some(serial);
         }
         let above_100 = view.status().is_some_and(|status| status != StatusCode::TRYING);
-        if view.to_tag().is_none() || !above_100 {
+        let tag = view.to_tag().filter(|_| above_100)?;
+        // One that the peer has ended does not begin anew, or its CSeq numbers would come twice.
+        let invite = self.clients()[at].invite.as_ref()?;
+        if invite.given_up.iter().any(|given_up| **given_up == *tag) {
             return None;
         }
         self.new_dialog(cx, at, view)

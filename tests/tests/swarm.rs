@@ -53,9 +53,17 @@ fn checks_see_violations() {
     let uri = format!("sip:{}", puppet.addr(&sim));
     bob.dial(&mut sim, &uri);
     let invite = puppet.expect(&mut sim, "INVITE");
-    for status in [200, 486, 180] {
-        puppet.reply_with(&mut sim, &invite, status, &format!("X: {status}"), b"");
+    for (status, field) in
+        [(183, "RSeq: 1"), (183, "RSeq: 1"), (200, "X: 200"), (486, "X: 486"), (180, "X: 180")]
+    {
+        puppet.reply_with(&mut sim, &invite, status, field, b"");
         sim.run_for(Duration::from_millis(7));
+    }
+    // Two PRACKs for one response, the older one later.
+    for (branch, cseq) in [("p", 9), ("q", 8)] {
+        let prack = request("PRACK", branch, cseq, "RAck: 1 1 INVITE\n");
+        puppet.send_to(&mut sim, bob.addr(), &prack.replace("To: <sip:bob@[remote]>", "To: <sip:b@b>;tag=b"));
+        sim.run_for(Duration::from_millis(100));
     }
     // A refusal that is not acknowledged, and a request twice on a stream.
     bob.act(&mut sim, |phone, _| phone.invite = Manner::Now(Reply::busy()));
@@ -76,6 +84,9 @@ fn checks_see_violations() {
         "repeats Some(486) after 7ms",
         "cancels before a provisional response",
         "is used twice",
+        "sends 8 late",
+        "is acknowledged twice",
+        "repeats Some(183) after 7ms",
         "1 refusals have 0 ACKs",
         "is sent twice over a stream",
     ] {

@@ -149,7 +149,7 @@ fn rl_01_not_supported() {
     assert!(sim.peek(bob).endpoint().is_idle());
 }
 
-/// RL-01, RL-03, RL-04, RL-08, OA-13: one at a time; a PRACK that matches nothing gets 481; a 2xx waits for the PRACK.
+/// C119, C121, RL-01, RL-03, RL-04, RL-08, OA-13: one at a time; a PRACK that matches nothing gets 481; a 2xx waits for the PRACK.
 #[test]
 fn rl_03_one_at_a_time_and_the_2xx_waits() {
     let mut sim = Sim::new(2);
@@ -191,7 +191,7 @@ fn rl_03_one_at_a_time_and_the_2xx_waits() {
     assert!(sim.peek(bob).endpoint().is_idle());
 }
 
-/// RL-04, RL-05, RL-07, P5: two endpoints over a lossy link acknowledge every reliable response exactly as often as it is new.
+/// C120, RL-04, RL-05, RL-07, P5: two endpoints over a lossy link acknowledge every reliable response exactly as often as it is new.
 #[test]
 fn rl_05_between_endpoints_under_loss() {
     for seed in 0..50 {

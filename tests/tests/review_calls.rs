@@ -66,7 +66,7 @@ fn refreshes(hand: &ByHand) -> usize {
     hand.host.service().notes.iter().filter(refreshed).count()
 }
 
-/// DL-09, RFC 6141 §4.6: an UPDATE moves the peer when it is accepted, and not when it is refused.
+/// DL-09, CF-08, RFC 6141 §4.6: an UPDATE moves the peer when it is accepted, and not when it is refused.
 #[test]
 fn dl_09_an_update_moves_the_peer() {
     for (status, now) in [(200, MOVED), (504, CONTACT)] {

@@ -39,6 +39,10 @@ const UNFINISHED: [(&str, &str); 12] = [
     ("#[ig", "nore"),
 ];
 
+/// What asks for the time or lets it pass.
+const CLOCKS: [(&str, &str); 4] =
+    [("Instant::", "now"), ("System", "Time"), ("thread::", "sleep"), ("UNIX", "_EPOCH")];
+
 /// What only the machine of one author knows, likewise.
 const FOREIGN: [(&str, &str); 5] =
     [("/wo", "rk/"), ("/fa", "rm/"), ("/ho", "me/"), ("/ro", "ot/"), ("/tmp", "/wt")];
@@ -87,6 +91,15 @@ fn the_repository_speaks_of_the_project_alone() {
 #[test]
 fn the_core_does_not_unwrap() {
     assert_none("unwrap outside tests", &unwraps(&files()));
+}
+
+/// TMR-01: time is told to the core; it reads no clock and does not wait.
+#[test]
+fn tmr_01_the_core_has_no_clock() {
+    let in_core = |file: &File| file.path.starts_with("core/src/") && file.is_rust();
+    let core: Vec<_> = files().into_iter().filter(in_core).collect();
+    assert!(core.len() > 50, "it is where it was");
+    assert_none("clocks and waits in the core", &lines_with(&core, &CLOCKS));
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub(crate) enum Driver {
     /// One task of tokio for everything
     #[default]
     Tokio,
-    /// A thread for each socket
+    /// One thread that polls
     Blocking,
 }
 

@@ -1,12 +1,9 @@
-use std::{io, sync::OnceLock, time::SystemTime};
+use std::{
+    io,
+    time::{Duration, SystemTime},
+};
 
-use sansip::{Instant, Seed, UnixTime};
-
-/// Returns the time that has passed since this process first asked.
-pub fn now() -> Instant {
-    static EPOCH: OnceLock<std::time::Instant> = OnceLock::new();
-    Instant::EPOCH + EPOCH.get_or_init(std::time::Instant::now).elapsed()
-}
+use sansip::{Seed, UnixTime};
 
 /// Returns a seed drawn from the operating system.
 pub fn seed() -> io::Result<Seed> {
@@ -16,9 +13,12 @@ pub fn seed() -> io::Result<Seed> {
 }
 
 /// Returns the wall clock's time.
-pub(crate) fn wall() -> UnixTime {
+pub fn wall() -> UnixTime {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().into()
 }
+
+/// How often the wall clock is told.
+pub const WALL: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

@@ -43,7 +43,7 @@ const fn hexadecimal(number: u32) -> [u8; 8] {
     let mut digits = number as u64;
     digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
     digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
-    digits = (digits | digits << 4) & 0x0f * ONES;
+    digits = (digits | digits << 4) & (0x0f * ONES);
     // Six more than nine leave the low half of a byte.
     let letters = ((digits + 6 * ONES) >> 4) & ONES;
     (digits + b'0' as u64 * ONES + (b'a' - b'9' - 1) as u64 * letters).to_be_bytes()

@@ -111,7 +111,7 @@ fn ezk(bytes: &Bytes, level: Level) -> Option<()> {
         return None;
     }
     let mut headers = Headers::with_capacity(16);
-    while let Some(line) = lines.next() {
+    for line in lines.by_ref() {
         let (_, line) = Line::parse(bytes, text(Some(line))?).ok()?;
         headers.insert(line.name, line.value);
     }

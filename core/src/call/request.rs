@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    call::{CallCx, Tag, response::ContactText},
+    call::{CallCx, Tag, response::OwnContact},
     decision::{Body, Outgoing, SendError, Settings},
     dialog::Itinerary,
     syntax::{Encoder, HeaderId, HeaderName, HeaderValue, Host, Method, Uri, View},
@@ -119,7 +119,7 @@ impl Draft {
         let (socket, local) = cx.transport.local(proto, remote).ok_or(SendError::NoSocket(proto))?;
         let host = own_host(settings, local.ip())?;
         let branch = new_branch(cx);
-        let contact = ContactText::new(settings, Host::Name(&host), local.port(), proto);
+        let contact = OwnContact { settings, host: Host::Name(&host), port: local.port(), proto };
         let target = Target::Peer { proto, socket, local, remote };
         let bytes = cx.render(|chunk| {
             let mut out = Encoder::request(chunk, &self.method, self.way.request_uri.as_str());
@@ -134,7 +134,7 @@ impl Draft {
             out = out.field(HeaderId::To, &self.to);
             out = out.field(HeaderId::CallId, &self.call_id);
             out = out.field_fmt(HeaderId::CSeq, format_args!("{} {}", self.cseq, self.method));
-            out = self.write_optional(out, settings, contact.as_str());
+            out = self.write_optional(out, &contact);
             let body = self.body.as_ref().map(|body| (body.content_type.as_str(), &*body.bytes));
             out.end(body);
         });
@@ -142,7 +142,8 @@ impl Draft {
         Ok(Written { bytes, branch: branch.into(), sent_by, target })
     }
 
-    fn write_optional<'o>(&self, mut out: Encoder<'o>, settings: &Settings, contact: &str) -> Encoder<'o> {
+    fn write_optional<'o>(&self, mut out: Encoder<'o>, contact: &OwnContact<'_>) -> Encoder<'o> {
+        let settings = contact.settings;
         let unset = |name: HeaderName| !self.headers.iter().any(|(own, _)| *own == name);
         // RFC 3261 §8.1.1.8: what makes or refreshes a dialog names where its answers reach us.
         let reachable = matches!(
@@ -155,17 +156,17 @@ impl Draft {
                 | Method::Options
         );
         if reachable && unset(HeaderName::CONTACT) {
-            out = out.field(HeaderId::Contact, contact);
+            out = contact.write(out);
         }
         let tells = matches!(self.method, Method::Invite | Method::Options | Method::Update);
         if tells && unset(HeaderName::ALLOW) {
-            out = out.field(HeaderId::Allow, &settings.allow);
+            out = out.value(HeaderId::Allow, &settings.allow);
         }
-        if tells && !settings.supported.is_empty() && unset(HeaderName::SUPPORTED) {
-            out = out.field(HeaderId::Supported, &settings.supported);
+        if tells && !settings.supported.as_str().is_empty() && unset(HeaderName::SUPPORTED) {
+            out = out.value(HeaderId::Supported, &settings.supported);
         }
         if let Some(product) = settings.config.product.as_ref().filter(|_| unset(HeaderName::USER_AGENT)) {
-            out = out.field(HeaderId::UserAgent, product.as_str());
+            out = out.value(HeaderId::UserAgent, product);
         }
         for (name, value) in &self.headers {
             out = out.field_name(name, value.as_str());

@@ -1,7 +1,4 @@
-use std::net::Ipv4Addr;
-
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use crate::{
     base::HashKey,
@@ -26,20 +23,30 @@ impl Tag {
         Self::from_number(key.hash_parts(&parts))
     }
 
-    pub(crate) const fn from_number(mut number: u64) -> Self {
+    pub(crate) const fn from_number(number: u64) -> Self {
         let mut text = [0; 16];
-        let mut at = 0;
-        while at < text.len() {
-            number = number.rotate_left(4);
-            text[at] = b"0123456789abcdef"[(number & 15) as usize];
-            at += 1;
-        }
+        let (high, low) = text.split_at_mut(8);
+        high.copy_from_slice(&hexadecimal((number >> 32) as u32));
+        low.copy_from_slice(&hexadecimal(number as u32));
         Self(text)
     }
 
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
     }
+}
+
+/// Writes a number in eight digits, all at once.
+const fn hexadecimal(number: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Halves, bytes and digits are moved apart, until each digit has a byte.
+    let mut digits = number as u64;
+    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
+    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits | digits << 4) & (0x0f * ONES);
+    // Six more than nine leave the low half of a byte.
+    let letters = ((digits + 6 * ONES) >> 4) & ONES;
+    (digits + b'0' as u64 * ONES + (b'a' - b'9' - 1) as u64 * letters).to_be_bytes()
 }
 
 /// What a response is made for.
@@ -90,20 +97,20 @@ fn add_protocol_fields<'o>(mut out: Encoder<'o>, to: Rendered<'_>, reply: &Reply
     let unset = |name: &HeaderName| !reply.has(name);
     let told = (invite || options) && early_or_ok || status == StatusCode::METHOD_NOT_ALLOWED;
     if told && unset(&HeaderName::ALLOW) {
-        out = out.field(HeaderId::Allow, &settings.allow);
+        out = out.value(HeaderId::Allow, &settings.allow);
     }
     if (invite || options) && early_or_ok && unset(&HeaderName::SUPPORTED) {
-        out = out.field(HeaderId::Supported, &settings.supported);
+        out = out.value(HeaderId::Supported, &settings.supported);
     }
     let accepts = options && status.is_success() || status == StatusCode::UNSUPPORTED_MEDIA_TYPE;
     if accepts && unset(&HeaderName::ACCEPT) {
-        out = out.field(HeaderId::Accept, settings.config.accept.as_str());
+        out = out.value(HeaderId::Accept, &settings.config.accept);
     }
     if let Some(rseq) = to.rseq {
         out = out.field(HeaderId::Require, "100rel").field_number(HeaderId::RSeq, rseq);
     }
     if let Some(product) = settings.config.product.as_ref().filter(|_| unset(&HeaderName::SERVER)) {
-        out = out.field(HeaderId::Server, product.as_str());
+        out = out.value(HeaderId::Server, product);
     }
     out
 }
@@ -118,62 +125,22 @@ fn write_contact<'o>(out: Encoder<'o>, to: Rendered<'_>) -> Encoder<'o> {
         None if is_wildcard(&local.ip()) => named().unwrap_or_else(|| Host::from(local.ip())),
         None => Host::from(local.ip()),
     };
-    let contact = ContactText::new(to.settings, host, local.port(), to.flow.proto());
-    out.field(HeaderId::Contact, contact.as_str())
+    OwnContact { settings: to.settings, host, port: local.port(), proto: to.flow.proto() }.write(out)
 }
 
-/// The URI by which a peer reaches us, in angle brackets: over the transport and at the address that it used.
-///
-/// Nearly each response has one, so it is written without the heap, and its numbers without `fmt`, which would take
-/// more time than all else in the response.
-pub(super) struct ContactText(SmallVec<[u8; 128]>);
+/// The Contact by which a peer reaches us: over the transport and at the address that it used.
+pub(super) struct OwnContact<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) host: Host<'a>,
+    pub(super) port: u16,
+    pub(super) proto: Proto,
+}
 
-impl ContactText {
-    pub(super) fn new(settings: &Settings, host: Host<'_>, port: u16, proto: Proto) -> Self {
-        let mut text = Self(SmallVec::from_slice(b"<sip:"));
-        if let Some(user) = &settings.config.user {
-            text.put(user.as_str());
-            text.put("@");
-        }
-        match host {
-            Host::Name(name) => text.put(name),
-            Host::V4(address) => text.ip(address),
-            Host::V6(address) => text.put(&format!("[{address}]")),
-        }
-        text.put(":");
-        text.number(port);
-        if proto != Proto::Udp {
-            text.put(";transport=");
-            text.put(proto.param());
-        }
-        text.put(">");
-        text
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("it was put together from text and ASCII digits")
-    }
-
-    fn put(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
-    }
-
-    fn ip(&mut self, address: Ipv4Addr) {
-        let [a, b, c, d] = address.octets();
-        self.number(a.into());
-        for octet in [b, c, d] {
-            self.0.push(b'.');
-            self.number(octet.into());
-        }
-    }
-
-    fn number(&mut self, number: u16) {
-        for unit in [10_000, 1000, 100, 10] {
-            if number >= unit {
-                self.0.push(b'0' + (number / unit % 10) as u8);
-            }
-        }
-        self.0.push(b'0' + (number % 10) as u8);
+impl OwnContact<'_> {
+    pub(super) fn write<'o>(&self, out: Encoder<'o>) -> Encoder<'o> {
+        let user = self.settings.config.user.as_ref();
+        let transport = (self.proto != Proto::Udp).then(|| self.proto.param());
+        out.sip_uri(HeaderId::Contact, user, (self.host, self.port), transport)
     }
 }
 
@@ -197,15 +164,31 @@ pub(super) fn is_owned(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use bytes::BytesMut;
+
     use super::*;
     use crate::{decision::Config, syntax::HeaderValue};
+
+    #[test]
+    fn tags_are_hexadecimal() {
+        for number in [0, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX, 0x9a9a_0f0f_a0a0_9999] {
+            assert_eq!(Tag::from_number(number).as_str(), format!("{number:016x}"));
+        }
+    }
 
     #[test]
     fn contacts_name_host_port_and_transport() {
         let shown = |user: Option<&'static str>, host: Host<'_>, port, proto| {
             let user = user.map(HeaderValue::from_static);
             let settings = Settings::new(Config { user, ..Config::default() }).expect("a good configuration");
-            ContactText::new(&settings, host, port, proto).as_str().to_owned()
+            let mut out = BytesMut::new();
+            let contact = OwnContact { settings: &settings, host, port, proto };
+            contact.write(Encoder::status_line(&mut out, StatusCode::OK, None)).end(None);
+            let text = std::str::from_utf8(&out).expect("text");
+            let (_, value) = text.split_once("Contact: ").expect("it is there");
+            value.split("\r\n").next().expect("a first line").to_owned()
         };
         let v4 = |a, b, c, d| Host::V4(Ipv4Addr::new(a, b, c, d));
         assert_eq!(shown(None, v4(192, 0, 2, 10), 5060, Proto::Udp), "<sip:192.0.2.10:5060>");

@@ -90,8 +90,8 @@ pub enum ConfigError {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Config,
-    pub(crate) allow: Box<str>,
-    pub(crate) supported: Box<str>,
+    pub(crate) allow: HeaderValue,
+    pub(crate) supported: HeaderValue,
 }
 
 impl Settings {
@@ -165,13 +165,13 @@ fn check_ranges(config: &Config) -> Result<(), ConfigError> {
     }
 }
 
-fn join(items: &[impl std::fmt::Display]) -> Box<str> {
+fn join(items: &[impl std::fmt::Display]) -> HeaderValue {
     let mut text = String::new();
     for item in items {
         let comma = if text.is_empty() { "" } else { ", " };
         write!(text, "{comma}{item}").expect("a String takes everything");
     }
-    text.into()
+    HeaderValue::try_from(text).expect("tokens, and commas between them")
 }
 
 #[cfg(test)]
@@ -181,8 +181,8 @@ mod tests {
     #[test]
     fn default_is_valid() {
         let settings = Settings::new(Config::default()).expect("the defaults");
-        assert_eq!(&*settings.allow, "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, PRACK");
-        assert_eq!(&*settings.supported, "100rel");
+        assert_eq!(settings.allow.as_str(), "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, PRACK");
+        assert_eq!(settings.supported.as_str(), "100rel");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(crate) enum ResponseTarget<'a> {
     },
 }
 
-/// What the top Via of a message says about the way back, read in one go.
+/// What the top Via of a message says about the way back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WayBack<'a> {
     sent_by: Host<'a>,
@@ -28,19 +28,14 @@ pub(crate) struct WayBack<'a> {
 }
 
 impl<'a> WayBack<'a> {
-    /// Reads a Via; of a parameter that stands there twice, the first counts.
     pub(crate) fn of(via: Via<'a>) -> Self {
-        let (mut maddr, mut received, mut rport) = (None, None, None);
-        for (name, value) in via.params() {
-            let slot = match name.len() {
-                5 if name.eq_ignore_ascii_case("maddr") => &mut maddr,
-                5 if name.eq_ignore_ascii_case("rport") => &mut rport,
-                8 if name.eq_ignore_ascii_case("received") => &mut received,
-                _ => continue,
-            };
-            slot.get_or_insert(value);
+        Self {
+            sent_by: via.host(),
+            port: via.port(),
+            maddr: via.maddr(),
+            received: via.received_param(),
+            rport: via.rport_param(),
         }
-        Self { sent_by: via.host(), port: via.port(), maddr: maddr.flatten(), received, rport }
     }
 
     /// Returns what is to be written into the Via of a request from `remote` (RFC 3261 §18.2.1, RFC 3581 §4).

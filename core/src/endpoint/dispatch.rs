@@ -91,7 +91,8 @@ impl Endpoint {
             // A keep-alive of RFC 3261 §7.5 and RFC 5626 §3.5.1, or nothing.
             return;
         }
-        match Message::parse(bytes, self.cx.settings.limits()) {
+        let leniency = self.cx.transport.leniency(&flow).unwrap_or(self.cx.settings.config.leniency);
+        match Message::parse_with(bytes, self.cx.settings.limits(), leniency) {
             Ok(message) => {
                 self.stats.messages += 1;
                 if message.view().is_request() {

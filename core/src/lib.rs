@@ -19,9 +19,9 @@ pub use crate::{
     base::{Instant, Limits, Seed, UnixTime},
     decision::{
         AckMode, AlarmId, Answer, Ask, AskId, Body, ClientEnd, ClientHandle, Command, CommandError, Config,
-        ConfigError, DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, Gone, InputBuf,
-        MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply, Routing,
-        RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
+        ConfigError, DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, FormError, Gone,
+        InputBuf, MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply,
+        Routing, RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
     },
     endpoint::{Cx, DialogView, Endpoint, Machine, Stats},
     service::{ClientUpdate, Host, NodeError, Received, RequestError, Service},

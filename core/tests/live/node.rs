@@ -3,17 +3,21 @@
 use std::net::SocketAddr;
 
 use sansip::{
-    Answer, Config, ConnId, Cx, Endpoint, Host, Input, Instant, Limits, Machine, Output, PeerInfo, Proto,
-    Question, Reply, Seed, Service, SocketId,
+    Answer, Body, Config, ConnId, Cx, Endpoint, Host, Input, Instant, Limits, Machine, Outgoing, Output,
+    PeerInfo, Proto, Question, Reply, Seed, Service, SocketId,
     syntax::{Leniency, Message},
 };
 
-/// Takes what the defaults of a service decline.
-struct Takes;
+/// Takes what the defaults of a service decline, with this body.
+struct Takes(Option<Body>);
 
 impl Service for Takes {
     fn invite(&mut self, _: &mut Cx<'_>, question: Question<Reply>) -> Answer<Reply> {
-        question.answer(Reply::ok())
+        let reply = Reply::ok();
+        question.answer(match self.0.take() {
+            Some(body) => reply.body(body),
+            None => reply,
+        })
     }
 
     fn register(&mut self, _: &mut Cx<'_>, question: Question<Reply>) -> Answer<Reply> {
@@ -36,7 +40,7 @@ impl Node {
         change(&mut config);
         let endpoint =
             Endpoint::new(config, &Seed::from_u64(1), Instant::EPOCH).expect("a good configuration");
-        Self { host: Host::new(endpoint, Takes), next_conn: 1, clock_ms: 0 }
+        Self { host: Host::new(endpoint, Takes(None)), next_conn: 1, clock_ms: 0 }
     }
 
     /// Opens a listener, with a rule of its own or without.
@@ -58,6 +62,41 @@ impl Node {
         let asked = self.host.with(self.now(), |_, cx| cx.listen_with(proto, local(port), leniency));
         self.outputs();
         asked.expect("listening is not refused")
+    }
+
+    /// Opens a listener at an address.
+    pub(crate) fn listen_at(&mut self, proto: Proto, addr: &str) {
+        let addr = addr.parse().expect("an address");
+        let socket =
+            self.host.with(self.now(), |_, cx| cx.listen(proto, addr)).expect("listening is not refused");
+        self.input(Input::Bound { socket, result: Ok(addr) });
+        self.outputs();
+    }
+
+    /// Accepts the next INVITE with this body.
+    pub(crate) fn accept_with(&mut self, body: Body) {
+        self.host.with(self.now(), |service, _| service.0 = Some(body));
+    }
+
+    /// Sends a request, opening a connection if it asks for one, and returns what leaves.
+    pub(crate) fn request(&mut self, outgoing: Outgoing) -> String {
+        let (now, addr) = (self.now(), local(5060));
+        self.host.with(now, |_, cx| cx.request(outgoing)).expect("it can be sent");
+        let mut outputs = self.outputs();
+        if let Some(Output::Connect { conn, .. }) = outputs.first() {
+            self.input(Input::Connected { conn: *conn, local: addr, peer: PeerInfo::default() });
+            outputs = self.outputs();
+        }
+        let sent = outputs.iter().find_map(payload).expect("a message");
+        String::from_utf8(sent.to_vec()).expect("text")
+    }
+
+    /// Gives the endpoint a datagram and returns the first answer whole.
+    pub(crate) fn datagram_text(&mut self, socket: SocketId, port: u16, payload: &[u8]) -> String {
+        self.input(Input::Datagram { socket, local: local(port), remote: PEER.into(), payload });
+        let outputs = self.outputs();
+        let sent = outputs.iter().find_map(self::payload).expect("an answer");
+        String::from_utf8(sent.to_vec()).expect("text")
     }
 
     /// Gives the endpoint a datagram and returns the status lines of what it answers at once.
@@ -89,12 +128,7 @@ impl Node {
     }
 
     fn answers(&mut self) -> Vec<String> {
-        let lines = self.outputs().into_iter().filter_map(|output| match output {
-            Output::Transmit { payload, .. } => Some(payload),
-            Output::Send { data, .. } => Some(data),
-            _ => None,
-        });
-        lines.map(|bytes| status_line(&bytes)).collect()
+        self.outputs().iter().filter_map(payload).map(|bytes| status_line(bytes)).collect()
     }
 
     fn outputs(&mut self) -> Vec<Output> {
@@ -107,15 +141,22 @@ impl Node {
     }
 }
 
+fn payload(output: &Output) -> Option<&[u8]> {
+    match output {
+        Output::Transmit { payload, .. } => Some(payload),
+        Output::Send { data, .. } => Some(data),
+        _ => None,
+    }
+}
+
 pub(crate) fn local(port: u16) -> SocketAddr {
     ([192, 0, 2, 1], port).into()
 }
 
-/// Returns code and phrase of a response, which has to be a good one.
+/// Returns code and phrase of a response. What it copies of a malformed request is malformed, too.
 fn status_line(bytes: &[u8]) -> String {
-    let message = Message::parse_with(bytes, &Limits::default(), Leniency::NONE)
-        .unwrap_or_else(|refused| panic!("{}: {}", refused.error, String::from_utf8_lossy(bytes)));
+    let message = Message::split(bytes, &Limits::default()).expect("a message");
     let view = message.view();
-    let status = view.status().expect("an endpoint that is asked sends responses alone");
-    format!("{} {}", status.as_u16(), view.reason())
+    let line = view.start_line().strip_prefix("SIP/2.0 ");
+    line.expect("an endpoint that is asked sends responses alone").to_owned()
 }

@@ -1,4 +1,10 @@
 //! sansip: a sans-IO SIP framework.
+//!
+//! An [`Endpoint`] takes bytes and time in, and gives bytes and wishes out; it asks nobody for anything. A [`Service`]
+//! decides for it, and a [`Host`] joins the two for a driver to run.
+//!
+//! Messages by themselves are in [`syntax`], whose page shows how to parse, read, build and change them. Session
+//! descriptions are in [`sdp`], other bodies in [`body`], and authentication in [`auth`].
 #![forbid(unsafe_code)]
 
 pub mod auth;

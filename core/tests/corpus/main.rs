@@ -7,6 +7,7 @@
     reason = "the rules are for the core; this reads files that may not be there"
 )]
 
+mod digest;
 mod files;
 mod golden;
 mod streams;
@@ -17,6 +18,8 @@ use std::{fs, path::Path};
 use files::{indexed, ran, refused, torture, with};
 use sansip::{
     Limits,
+    auth::{self, Credentials},
+    sdp::Description,
     syntax::{self, HeaderId, Message, Method, ParseErrorKind as Kind, Scheme, StatusCode},
 };
 
@@ -103,9 +106,26 @@ fn transaction_and_application_messages() {
     with("inv2543", |view| {
         assert!(view.branch().is_none() && view.from_tag().is_none() && !view.body().is_empty())
     });
-    for name in ["invut", "regaut01", "sdp01"] {
-        with(name, |view| assert!(view.is_request()));
-    }
+}
+
+/// T07.07, T07.08, T07.16; RFC 4475 §3.3.6, §3.3.7, §3.3.15: what nobody knows is kept as it is.
+#[test]
+fn unknown_values_are_kept() {
+    with("invut", |view| {
+        assert_eq!(view.content_type(), Some("application/unknownformat"));
+        assert_eq!(view.body(), b"<audio>\r\n <pcmu port=\"443\"/>\r\n</audio>\r\n");
+        assert!(Description::of(view, &Limits::default()).is_none());
+    });
+    with("regaut01", |view| {
+        let found: Vec<_> = auth::credentials(view, HeaderId::Authorization).collect();
+        let [Ok(Credentials::Other(other))] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((other.name, other.rest), ("NoOneKnowsThisScheme", "opaque-data=here"));
+    });
+    with("sdp01", |view| {
+        assert_eq!(view.header(HeaderId::Accept), Some("text/nobodyKnowsThis"));
+        let described = Description::of(view, &Limits::default()).expect("the type says so");
+        assert_eq!(described.map(|description| description.streams()), Ok(2));
+    });
 }
 
 /// C029: the messages that RFCs print must parse, and an owned copy has the very bytes.

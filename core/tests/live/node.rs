@@ -115,6 +115,10 @@ impl Node {
         self.answers()
     }
 
+    pub(crate) fn retransmissions(&mut self) -> u64 {
+        self.host.with(self.now(), |_, cx| cx.stats().retransmissions)
+    }
+
     /// Returns the Bind that the endpoint asks for next.
     pub(crate) fn asked_for(&mut self) -> Option<(SocketId, Proto)> {
         self.outputs().into_iter().find_map(|output| match output {

@@ -108,7 +108,7 @@ fn another_version() {
     assert_answered(&[("badvers", UDP, &["505 Version Not Supported"])]);
 }
 
-/// T07.01, T07.02, T07.03, T07.04, T07.06, T07.09, T07.10, C016, C019, C031; RFC 4475 §3.2, §3.3.
+/// T07.02, T07.03, T07.04, T07.06, T07.09, T07.10, C016, C019, C031; RFC 4475 §3.2, §3.3.
 #[test]
 fn transaction_and_application_layer() {
     assert_answered(&[
@@ -125,6 +125,24 @@ fn transaction_and_application_layer() {
         ("regescrt", UDP, &["200 OK"]),
         ("regaut01", UDP, &["200 OK"]),
     ]);
+}
+
+/// T07.01; RFC 4475 §3.2.1, RFC 3261 §17.2.3: a branch that is nothing but the cookie tells no transaction from another;
+/// the other parts do.
+#[test]
+fn badbranch() {
+    let Some(bytes) = torture("badbranch") else { return };
+    let text = String::from_utf8(bytes).expect("text");
+    let mut node = Node::new(|_| {});
+    let socket = node.listen(UDP, 5060, None);
+    assert_eq!(node.datagram(socket, 5060, text.as_bytes()), ["200 OK"]);
+    assert_eq!(node.datagram(socket, 5060, text.as_bytes()), ["200 OK"], "again");
+    assert_eq!(node.retransmissions(), 1);
+    let other = text.replace("badbranch.", "another.");
+    assert_eq!(node.datagram(socket, 5060, other.as_bytes()), ["200 OK"]);
+    let next = text.replace("CSeq: 8", "CSeq: 9");
+    assert_eq!(node.datagram(socket, 5060, next.as_bytes()), ["200 OK"]);
+    assert_eq!(node.retransmissions(), 1, "these are requests of their own");
 }
 
 /// RFC 4475 §2: whatever of the set comes in over whatever transport, the endpoint answers at most once and lives on.

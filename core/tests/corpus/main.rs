@@ -10,12 +10,14 @@
 mod digest;
 mod files;
 mod golden;
+mod messages;
 mod streams;
 mod valid;
 
 use std::{fs, path::Path};
 
-use files::{indexed, ran, refused, torture, with};
+use files::{ran, torture};
+use messages::{indexed, refused, with};
 use sansip::{
     Limits,
     auth::{self, Credentials},

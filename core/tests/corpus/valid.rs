@@ -7,7 +7,7 @@ use sansip::{
     syntax::{self, HeaderId, Message, Method, StatusCode, View, header::Date},
 };
 
-use crate::files::{torture, with};
+use crate::{files::torture, messages::with};
 
 /// T05.01, C001, C002, C003; RFC 4475 §3.1.1.1.
 #[test]

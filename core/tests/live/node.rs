@@ -132,7 +132,7 @@ impl Node {
     }
 
     fn answers(&mut self) -> Vec<String> {
-        self.outputs().iter().filter_map(payload).map(|bytes| status_line(bytes)).collect()
+        self.outputs().iter().filter_map(payload).map(status_line).collect()
     }
 
     fn outputs(&mut self) -> Vec<Output> {

@@ -1,4 +1,10 @@
 //! sansip: a sans-IO SIP framework.
+//!
+//! An [`Endpoint`] takes bytes and time in, and gives bytes and wishes out; it asks nobody for anything. A [`Service`]
+//! decides for it, and a [`Host`] joins the two for a driver to run.
+//!
+//! Messages by themselves are in [`syntax`], whose page shows how to parse, read, build and change them. Session
+//! descriptions are in [`sdp`], other bodies in [`body`], and authentication in [`auth`].
 #![forbid(unsafe_code)]
 
 pub mod auth;
@@ -19,9 +25,9 @@ pub use crate::{
     base::{Instant, Limits, Seed, UnixTime},
     decision::{
         AckMode, AlarmId, Answer, Ask, AskId, Body, ClientEnd, ClientHandle, Command, CommandError, Config,
-        ConfigError, DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, Gone, InputBuf,
-        MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply, Routing,
-        RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
+        ConfigError, DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, FormError, Gone,
+        InputBuf, MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply,
+        Routing, RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
     },
     endpoint::{Cx, DialogView, Endpoint, Machine, Stats},
     service::{ClientUpdate, Host, NodeError, Received, RequestError, Service},

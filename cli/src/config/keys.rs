@@ -1,4 +1,4 @@
-use sansip::{Config, HeaderValue, Limits, Method, Timing, UriBuf};
+use sansip::{Config, HeaderValue, Limits, Method, Timing, UriBuf, syntax::Leniency};
 
 use super::{Level, Serve, Settings, section::section};
 use crate::{listen::Listen, node::Driver, span::Span};
@@ -9,6 +9,7 @@ use crate::{listen::Listen, node::Driver, span::Span};
 pub(super) struct File {
     serve: ServeSection,
     endpoint: EndpointSection,
+    leniency: LeniencySection,
     timing: TimingSection,
     limits: LimitsSection,
 }
@@ -18,6 +19,7 @@ impl File {
     pub(super) fn apply(self, settings: &mut Settings) {
         self.serve.apply(&mut settings.serve);
         self.endpoint.apply(&mut settings.endpoint);
+        self.leniency.apply(&mut settings.endpoint.leniency);
         self.timing.apply(&mut settings.endpoint.timing);
         self.limits.apply(&mut settings.endpoint.limits);
     }
@@ -30,6 +32,8 @@ pub(crate) fn defaults() -> String {
     ServeSection::write(&settings.serve, &mut text);
     text.push_str("\n[endpoint]\n");
     EndpointSection::write(&settings.endpoint, &mut text);
+    text.push_str("\n[leniency]\n");
+    LeniencySection::write(&settings.endpoint.leniency, &mut text);
     text.push_str("\n[timing]\n");
     TimingSection::write(&settings.endpoint.timing, &mut text);
     text.push_str("\n[limits]\n");
@@ -80,6 +84,26 @@ section! {
 }
 
 section! {
+    /// What is wrong with a message and yet forgiven.
+    LeniencySection of Leniency {
+        /// Several spaces within a start line.
+        spaces: bool,
+        /// A status line without the space behind the code.
+        bare_status: bool,
+        /// White space between angle brackets and their URI.
+        padded_uris: bool,
+        /// Tags and branches with characters that no token has.
+        wide_tokens: bool,
+        /// An ACK with the method of its INVITE in the CSeq.
+        ack_as_invite: bool,
+        /// Several rows of a header field that is no list.
+        repeated_rows: bool,
+        /// Malformed values of header fields that not every element reads.
+        malformed_values: bool,
+    }
+}
+
+section! {
     /// The base values of the transactions' timers.
     TimingSection of Timing {
         /// The round-trip time estimate.
@@ -114,6 +138,10 @@ section! {
         body_parts: usize,
         /// Media streams of a session description.
         streams: usize,
+        /// Lines of a session description.
+        sdp_lines: usize,
+        /// Formats of one media stream.
+        formats: usize,
         /// Calls at once.
         calls: usize,
         /// Transactions of one call at once.
@@ -171,10 +199,11 @@ mod tests {
         let config = Config::default();
         for (section, fields) in [
             ("endpoint", fields(&config)),
+            ("leniency", fields(&config.leniency)),
             ("timing", fields(&config.timing)),
             ("limits", fields(&config.limits)),
         ] {
-            let nested: BTreeSet<_> = ["timing", "limits"].map(String::from).into();
+            let nested: BTreeSet<_> = ["leniency", "timing", "limits"].map(String::from).into();
             assert_eq!(keys(section), &fields - &nested, "{section}");
         }
     }

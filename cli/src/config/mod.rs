@@ -178,7 +178,7 @@ mod tests {
         let message = error("[server]\n");
         assert_eq!(
             message,
-            "f.toml:1:2: unknown field `server`, expected one of `serve`, `endpoint`, `timing`, `limits`"
+            "f.toml:1:2: unknown field `server`, expected one of `serve`, `endpoint`, `leniency`, `timing`, `limits`"
         );
     }
 

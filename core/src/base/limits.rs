@@ -19,8 +19,12 @@ pub struct Limits {
     pub params: usize,
     /// Bytes of a body. More is refused with 413.
     pub body: usize,
-    /// Media streams of a session description that is to be answered. More is refused.
+    /// Media streams of a session description that is to be answered or changed. More is refused.
     pub streams: usize,
+    /// Lines of such a session description, blank ones included. More is refused, also when one is to be added.
+    pub sdp_lines: usize,
+    /// Formats of one stream of such a session description. More is refused, also when one is to be added.
+    pub formats: usize,
     /// Multipart bodies within one another, the outermost counted. A deeper one is not looked into.
     pub body_depth: usize,
     /// Parts of a multipart body. More is an error.
@@ -79,6 +83,8 @@ impl Default for Limits {
             params: 128,
             body: 1 << 20,
             streams: 64,
+            sdp_lines: 4096,
+            formats: 256,
             body_depth: 4,
             body_parts: 64,
             calls: 1_000_000,

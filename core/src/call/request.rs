@@ -121,6 +121,8 @@ impl Draft {
         let branch = new_branch(cx);
         let contact = OwnContact { settings, host: Host::Name(&host), port: local.port(), proto };
         let target = Target::Peer { proto, socket, local, remote };
+        let body = self.body.as_ref();
+        let body = body.map(|body| (&body.content_type, body.bytes_from(&host, local.ip())));
         let bytes = cx.render(|chunk| {
             let mut out = Encoder::request(chunk, &self.method, self.way.request_uri.as_str());
             let via =
@@ -135,8 +137,7 @@ impl Draft {
             out = out.field(HeaderId::CallId, &self.call_id);
             out = out.field_fmt(HeaderId::CSeq, format_args!("{} {}", self.cseq, self.method));
             out = self.write_optional(out, &contact);
-            let body = self.body.as_ref().map(|body| (body.content_type.as_str(), &*body.bytes));
-            out.end(body);
+            out.end(body.as_ref().map(|(kind, bytes)| (kind.as_str(), &**bytes)));
         });
         let sent_by = (host.into(), local.port());
         Ok(Written { bytes, branch: branch.into(), sent_by, target })

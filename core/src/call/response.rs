@@ -3,7 +3,7 @@ use bytes::Bytes;
 use crate::{
     base::HashKey,
     call::CallCx,
-    decision::{Reply, Settings},
+    decision::{Body, Reply, Settings},
     syntax::{Encoder, HeaderId, HeaderName, Host, Method, StatusCode, ViaStamp, View},
     transport::{Flow, Proto, is_wildcard},
 };
@@ -75,8 +75,8 @@ pub(crate) fn reply_to(cx: &mut CallCx, to: Rendered<'_>, reply: &Reply) -> Byte
         for (name, value) in reply.headers.iter().filter(|(name, _)| !is_owned(name)) {
             out = out.field_name(name, value.as_str());
         }
-        let body = reply.body.as_ref().map(|body| (body.content_type.as_str(), &*body.bytes));
-        out.end(body);
+        let body = reply.body.as_ref().map(|body| (body.content_type.as_str(), completed(body, to)));
+        out.end(body.as_ref().map(|(kind, bytes)| (*kind, &**bytes)));
     })
 }
 
@@ -117,15 +117,25 @@ fn add_protocol_fields<'o>(mut out: Encoder<'o>, to: Rendered<'_>, reply: &Reply
 
 /// Writes the Contact by which the peer reaches us.
 fn write_contact<'o>(out: Encoder<'o>, to: Rendered<'_>) -> Encoder<'o> {
-    let local = to.flow.local();
+    let (port, proto) = (to.flow.local().port(), to.flow.proto());
+    OwnContact { settings: to.settings, host: own_host(to), port, proto }.write(out)
+}
+
+/// Returns the host at which the peer reaches us.
+fn own_host<'a>(to: Rendered<'a>) -> Host<'a> {
+    let local = to.flow.local().ip();
     let named = || to.request.request_uri().ok()?.host();
-    let host = match &to.settings.config.host {
+    match &to.settings.config.host {
         Some(own) => Host::Name(own.as_str()),
         // A socket bound to all addresses does not know which one the peer used; the peer does.
-        None if is_wildcard(&local.ip()) => named().unwrap_or_else(|| Host::from(local.ip())),
-        None => Host::from(local.ip()),
-    };
-    OwnContact { settings: to.settings, host, port: local.port(), proto: to.flow.proto() }.write(out)
+        None if is_wildcard(&local) => named().unwrap_or_else(|| Host::from(local)),
+        None => Host::from(local),
+    }
+}
+
+/// Returns the octets of a body, with the address that they leave from where it asks for that.
+fn completed(body: &Body, to: Rendered<'_>) -> Bytes {
+    body.bytes_from(own_host(to), to.flow.local().ip())
 }
 
 /// The Contact by which a peer reaches us: over the transport and at the address that it used.

@@ -6,7 +6,7 @@ use crate::{
     decision::{
         AlarmId, AskId, Body, ClientHandle, Config, ConfigError, DialogHandle, Gone, Outgoing, Reply, Verdict,
     },
-    syntax::{HeaderName, UriError},
+    syntax::{HeaderName, Leniency, UriError},
     transport::{Proto, SocketId},
 };
 
@@ -61,6 +61,8 @@ pub enum Command {
         proto: Proto,
         /// Where.
         addr: SocketAddr,
+        /// What is forgiven in messages that come in there; `None` is [`Config::leniency`].
+        leniency: Option<Leniency>,
     },
     /// Closes a socket.
     Unlisten {

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::{
     base::Limits,
-    syntax::{HeaderValue, Host, Method, StatusCode, Uri, UriBuf},
+    syntax::{HeaderValue, Host, Leniency, Method, StatusCode, Uri, UriBuf},
     transaction::Timing,
 };
 
@@ -31,6 +31,8 @@ pub struct Config {
     pub product: Option<HeaderValue>,
     /// Whether each UDP socket gets a TCP listener on the same port (RFC 3261 §18.2.1).
     pub tcp_beside_udp: bool,
+    /// What is forgiven in the messages of peers, except where a listener has a rule of its own.
+    pub leniency: Leniency,
     /// The transactions' timers (RFC 3261 §17).
     pub timing: Timing,
     /// How long an INVITE that was sent may ring before it is cancelled.
@@ -55,6 +57,7 @@ impl Default for Config {
             accept: HeaderValue::from_static("application/sdp"),
             product: None,
             tcp_beside_udp: true,
+            leniency: Leniency::default(),
             timing: Timing::default(),
             ringing: Duration::from_secs(180),
             dialog: Duration::from_secs(12 * 3600),

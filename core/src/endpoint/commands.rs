@@ -38,9 +38,10 @@ impl Endpoint {
                 call.bye(&mut self.cx, dialog.serial())?;
                 self.touch(dialog.call());
             }
-            Command::Listen { proto, addr } => {
+            Command::Listen { proto, addr, leniency } => {
                 let beside = proto == Proto::Udp && self.cx.settings.config.tcp_beside_udp;
                 let socket = self.cx.transport.listen(proto, addr, beside, &mut self.cx.outputs);
+                self.cx.transport.forgive(socket, leniency);
                 return Ok(Outcome::Socket(socket));
             }
             Command::Unlisten { socket } => self.cx.transport.unlisten(socket, &mut self.cx.outputs),

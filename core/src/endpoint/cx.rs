@@ -7,6 +7,7 @@ use crate::{
         DialogHandle, Gone, Outcome, Outgoing, Pending, ProvisionalError, Reply, SendError,
     },
     endpoint::Endpoint,
+    syntax::Leniency,
     transport::{Proto, SocketId},
 };
 
@@ -82,7 +83,24 @@ impl<'a> Cx<'a> {
 
     /// Opens a socket; [`Event::Bound`](crate::Event::Bound) tells how it went.
     pub fn listen(&mut self, proto: Proto, addr: SocketAddr) -> Result<SocketId, CommandError> {
-        match self.command(Command::Listen { proto, addr })? {
+        self.open(Command::Listen { proto, addr, leniency: None })
+    }
+
+    /// Opens a socket with a rule of its own for what is forgiven in the messages that come in there.
+    ///
+    /// The rule holds for the connections that the socket accepts, and for the TCP listener beside a UDP socket.
+    /// Everywhere else it is [`Config::leniency`].
+    pub fn listen_with(
+        &mut self,
+        proto: Proto,
+        addr: SocketAddr,
+        leniency: Leniency,
+    ) -> Result<SocketId, CommandError> {
+        self.open(Command::Listen { proto, addr, leniency: Some(leniency) })
+    }
+
+    fn open(&mut self, listen: Command) -> Result<SocketId, CommandError> {
+        match self.command(listen)? {
             Outcome::Socket(socket) => Ok(socket),
             _ => Err(Gone.into()),
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     base::{Instant, Limits},
+    syntax::Leniency,
     transport::{
         CloseHow, ConnId, Flow, Framer, IoKind, News, Output, Owner, Proto, SocketId, Timeout, Transport,
     },
@@ -19,6 +20,8 @@ pub(super) struct Conn {
     remote: SocketAddr,
     state: State,
     framer: Framer,
+    /// What its listener forgives; `None` for a connection from this side.
+    leniency: Option<Leniency>,
     /// Bytes handed to the driver or queued that have not left yet.
     unsent: usize,
     /// The transactions that wait for an answer over this connection.
@@ -56,12 +59,17 @@ impl Conn {
             remote,
             state,
             framer: Framer::new(),
+            leniency: None,
             unsent: 0,
             users,
             idle_at: deadline,
             half_at: None,
             wake: deadline,
         }
+    }
+
+    pub(super) const fn leniency(&self) -> Option<Leniency> {
+        self.leniency
     }
 
     pub(super) const fn unsent(&self) -> usize {
@@ -119,13 +127,14 @@ impl Transport {
         out: &mut VecDeque<Output>,
     ) -> bool {
         let listener = self.sockets.get(&socket).filter(|_| !self.conns.contains_key(&conn));
-        let Some(proto) =
-            listener.map(|listener| listener.proto).filter(|_| self.conns.len() < limits.connections)
+        let Some((proto, leniency)) = listener
+            .map(|listener| (listener.proto, listener.leniency))
+            .filter(|_| self.conns.len() < limits.connections)
         else {
             out.push_back(Output::Close { conn, how: CloseHow::Reset });
             return false;
         };
-        let opened = Conn::open(now, limits, proto, (local, remote));
+        let opened = Conn { leniency, ..Conn::open(now, limits, proto, (local, remote)) };
         self.timers.schedule(opened.wake, Timeout::Conn(conn));
         self.conns.insert(conn, opened);
         // The newest connection from a peer is the one most likely alive.

@@ -14,7 +14,10 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::base::{Instant, Limits, TimerQueue};
+use crate::{
+    base::{Instant, Limits, TimerQueue},
+    syntax::Leniency,
+};
 
 use self::{conn::Conn, lookup::Lookup};
 pub(crate) use self::{
@@ -52,6 +55,8 @@ struct Socket {
     bound: Option<SocketAddr>,
     /// Whether a TCP listener on the same port is wanted once this UDP socket has one.
     tcp_beside: bool,
+    /// What is forgiven in messages that come in here, if it is not what the endpoint forgives.
+    leniency: Option<Leniency>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -97,9 +102,25 @@ impl Transport {
     ) -> SocketId {
         let socket = SocketId(self.next_socket);
         self.next_socket += 1;
-        self.sockets.insert(socket, Socket { proto, bound: None, tcp_beside });
+        self.sockets.insert(socket, Socket { proto, bound: None, tcp_beside, leniency: None });
         out.push_back(Output::Bind { socket, proto, addr });
         socket
+    }
+
+    /// Sets what is forgiven in messages that come in at a socket, over its connections, and at the TCP listener beside
+    /// it; `None` is what the endpoint forgives.
+    pub(crate) fn forgive(&mut self, socket: SocketId, leniency: Option<Leniency>) {
+        if let Some(entry) = self.sockets.get_mut(&socket) {
+            entry.leniency = leniency;
+        }
+    }
+
+    /// Returns what the listener forgives that a message came in at, if it has a rule of its own.
+    pub(crate) fn leniency(&self, flow: &Flow) -> Option<Leniency> {
+        match flow {
+            Flow::Datagram { socket, .. } => self.sockets.get(socket)?.leniency,
+            Flow::Stream { conn, .. } => self.conns.get(conn)?.leniency(),
+        }
     }
 
     /// Gives a socket up.
@@ -132,7 +153,9 @@ impl Transport {
             Ok(addr) => {
                 entry.bound = Some(addr);
                 if std::mem::take(&mut entry.tcp_beside) {
-                    self.listen(Proto::Tcp, addr, false, out);
+                    let leniency = entry.leniency;
+                    let beside = self.listen(Proto::Tcp, addr, false, out);
+                    self.forgive(beside, leniency);
                 }
             }
             Err(_) => {

@@ -1,16 +1,6 @@
 //! RFC 4475: verdicts at both ends of leniency, and the parts of valid messages compared with another reader's.
-//!
-//! The corpus is looked for at `$SANSIP_CORPUS` or beside the repository; without it the tests say so and pass.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "the rules are for the core; this reads files that may not be there"
-)]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use sansip::{
     Limits,
@@ -21,18 +11,7 @@ use sansip::{
 };
 use serde_json::Value;
 
-fn corpus(part: &str) -> Option<PathBuf> {
-    let root = match std::env::var_os("SANSIP_CORPUS") {
-        Some(root) => PathBuf::from(root),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/torture"),
-    };
-    let path = root.join(part);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: no corpus at {}", path.display());
-    None
-}
+use crate::files::{corpus, ran};
 
 fn json(path: &Path) -> Value {
     // One file holds the bytes of a binary body.
@@ -51,7 +30,8 @@ fn verdicts() {
     let Some(folder) = corpus("rfc4475") else { return };
     let rows = json(&folder.join("expectations.json"));
     let rows = rows.as_array().expect("a list of messages");
-    assert!(rows.len() >= 49);
+    assert_eq!(rows.len(), 50, "all of the archive");
+    ran("rfc4475", &format!("{} with and without leniency", rows.len()));
     for row in rows {
         let text = |key: &str| row[key].as_str().unwrap_or("");
         let (name, parse) = (text("name"), text("parse"));
@@ -111,6 +91,7 @@ fn parts() {
         compared += 1;
     }
     assert_eq!(compared, 14, "all there are");
+    ran("rfc4475-json", &format!("{compared} field by field"));
 }
 
 fn compare(name: &str, view: View<'_>, expected: &Value) {

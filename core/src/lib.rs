@@ -13,6 +13,8 @@ pub mod service;
 pub mod syntax;
 pub mod transaction;
 pub mod transport;
+#[cfg(any(feature = "tls", feature = "ws"))]
+pub mod wire;
 
 #[doc(inline)]
 pub use crate::{
@@ -23,7 +25,7 @@ pub use crate::{
         MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply, Routing,
         RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
     },
-    endpoint::{Cx, DialogView, Endpoint, Machine, Stats},
+    endpoint::{Cx, DialogView, Endpoint, Machine, Nested, Stats},
     service::{ClientUpdate, Host, NodeError, Received, RequestError, Service},
     syntax::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, UriBuf},
     transaction::Timing,

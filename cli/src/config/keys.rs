@@ -126,6 +126,12 @@ section! {
         questions: usize,
         /// Stream connections at once; lowered to what the system allows.
         connections: usize,
+        /// Connections at once in the handshakes of TLS and WebSocket, beside those.
+        handshakes: usize,
+        /// Bytes that a peer may need for each of these handshakes.
+        handshake_bytes: usize,
+        /// Bytes of one WebSocket message.
+        ws_message: usize,
         /// Bytes on their way out of one connection.
         unsent: usize,
         /// How long a message may stay unfinished on a stream.
@@ -136,6 +142,8 @@ section! {
         linger: Span,
         /// How long a connection may take to open.
         connect: Span,
+        /// How long the handshakes of TLS and WebSocket may take.
+        handshake: Span,
         /// How long a name look-up may take.
         resolve: Span,
         /// Timers fired by one input.

@@ -195,7 +195,7 @@ impl ResolvesServerCert for Own {
         let named =
             |own: &&Certificate| own.names().iter().any(|name| name.as_str().eq_ignore_ascii_case(asked));
         // RFC 5922 §7.8; without a match it is for the client to judge what it gets.
-        let own = self.0.iter().find(named).or(self.0.first())?;
+        let own = self.0.iter().find(named).or_else(|| self.0.first())?;
         Some(Arc::clone(&own.key))
     }
 }

@@ -287,9 +287,9 @@ impl Session {
             let error = match context.read(pipe) {
                 Ok(Message::Text(text)) => return Some(Rise::Data(text.into())),
                 Ok(Message::Binary(data)) => return Some(Rise::Data(data)),
-                // RFC 7118 §6: it keeps the connection alive.
-                Ok(Message::Ping(_)) => return Some(Rise::Data(Bytes::new())),
-                Ok(Message::Pong(_) | Message::Frame(_)) => continue,
+                // RFC 7118 §6: they keep the connection alive.
+                Ok(Message::Ping(_) | Message::Pong(_)) => return Some(Rise::Data(Bytes::new())),
+                Ok(Message::Frame(_)) => continue,
                 Ok(Message::Close(_)) => {
                     // The answer may still be inside. A server learns here that it was the last.
                     let _over = context.flush(pipe);

@@ -2,7 +2,7 @@ use std::{fmt, io, thread, time::Duration};
 
 use sansip::{
     Config, ConfigError, Cx, Endpoint, Host, Instant, NodeError, Seed, Service,
-    wire::{CertificateError, Tls, Wire, WireFailure},
+    wire::{CertificateError, Tls, Wire, WireFailure, WireStats},
 };
 use serde::Deserialize;
 use thiserror::Error;
@@ -90,6 +90,11 @@ impl<S: Service + Send + 'static> Node<S> {
     pub(crate) fn set_tls(&self, tls: Tls) -> Result<(), CertificateError> {
         // An endpoint that has ended needs none.
         self.with_wire(move |wire| wire.set_tls(&tls)).unwrap_or(Ok(()))
+    }
+
+    /// Returns what TLS and WebSocket have counted.
+    pub(crate) fn wire_stats(&self) -> WireStats {
+        self.with_wire(|wire| wire.stats().clone()).unwrap_or_default()
     }
 
     /// Returns why TLS or WebSocket failed the last time.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sansip::{Config, HeaderValue, IoKind, Proto};
+use sansip::{Config, HeaderValue, IoKind, Proto, wire::WireStats};
 use tracing::{info, warn};
 
 use crate::{
@@ -109,6 +109,10 @@ pub(crate) fn run(args: Args) -> Exit {
         }
     };
     let exit = watch(&node, &news, stats, &tally, &settings.tls);
+    let counted = node.wire_stats();
+    if counted != WireStats::default() {
+        info!("TLS and WebSocket: {counted}");
+    }
     if exit == Exit::Success {
         node.shut_down(settings.serve.grace);
         print::line(tally);

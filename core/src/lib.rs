@@ -23,7 +23,7 @@ pub use crate::{
         AckMode, AlarmId, Answer, Ask, AskId, Body, ClientEnd, ClientHandle, Command, CommandError, Config,
         ConfigError, DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, Gone, InputBuf,
         MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply, Routing,
-        RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
+        RoutingFacts, SendError, ServerEnd, ServerHandle, Source, Verdict, Void,
     },
     endpoint::{Cx, DialogView, Endpoint, Machine, Nested, Stats},
     service::{ClientUpdate, Host, NodeError, Received, RequestError, Service},

@@ -15,6 +15,8 @@ pub use config::{Config, ConfigError};
 pub use event::{Ask, ClientEnd, DialogChange, DialogEnd, Event, ServerEnd, Void};
 pub use handle::{AlarmId, AskId, BadHandle, ClientHandle, DialogHandle, Gone, ServerHandle};
 pub use outgoing::{AckMode, ExtraForks, Outgoing, Recipient};
-pub use question::{Answer, Decision, MethodFacts, Pending, Question, Routing, RoutingFacts, Verdict};
+pub use question::{
+    Answer, Decision, MethodFacts, Pending, Question, Routing, RoutingFacts, Source, Verdict,
+};
 pub use record::{InputBuf, Record};
 pub use reply::{Body, Reply};

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use thiserror::Error;
 
@@ -78,6 +78,17 @@ pub struct WireStats {
     pub not_tls: u64,
     /// Open connections that ended because of a fault of the peer.
     pub broken: u64,
+}
+
+impl fmt::Display for WireStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { opened, refused, failed, timed_out, not_tls, broken } = self;
+        write!(
+            f,
+            "{opened} connections opened, {failed} failed ({timed_out} took too long, {not_tls} spoke no TLS), \
+             {refused} refused, {broken} broken"
+        )
+    }
 }
 
 impl WireStats {

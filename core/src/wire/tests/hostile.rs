@@ -62,11 +62,11 @@ fn a_handshake_that_never_ends_is_ended() {
             rig.pass(Duration::from_millis(100));
             rig.raw(&[*byte]);
         }
-        rig.now = rig.now + Duration::from_millis(99);
+        rig.now += Duration::from_millis(99);
         assert_eq!(rig.server.wire.poll_timeout(), Some(rig.now + Duration::from_millis(1)));
         rig.server.input(rig.now, Input::Timeout);
         assert_eq!((rig.server.wire.poll_output(), rig.server.wire.stats().timed_out), (None, 0));
-        rig.now = rig.now + Duration::from_millis(1);
+        rig.now += Duration::from_millis(1);
         rig.server.input(rig.now, Input::Timeout);
         let reset = Output::Close { conn: FAR, how: CloseHow::Reset };
         assert_eq!((rig.server.wire.poll_output(), rig.server.wire.stats().timed_out), (Some(reset), 1));

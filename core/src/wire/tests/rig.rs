@@ -279,7 +279,7 @@ impl Rig {
 
     /// Lets time pass.
     pub(super) fn pass(&mut self, time: Duration) {
-        self.now = self.now + time;
+        self.now += time;
         self.server.input(self.now, Input::Timeout);
         self.client.input(self.now, Input::Timeout);
         self.run();
@@ -317,9 +317,7 @@ fn perform(now: Instant, end: &mut End, other: &mut End, output: Output) {
             }
         }
         Output::Close { how: CloseHow::Flush, .. } => {
-            if !std::mem::replace(&mut end.flushed, true) {
-                other.ended = true;
-            }
+            other.ended |= !std::mem::replace(&mut end.flushed, true);
         }
         Output::Close { how: CloseHow::Reset, .. } => {
             end.reset = true;

@@ -2,10 +2,10 @@ use proptest::prelude::*;
 
 use super::rig::*;
 use crate::{
-    base::Limits,
+    base::{Instant, Limits},
     endpoint::Machine as _,
-    transport::{CloseHow, IoKind, Proto},
-    wire::{WebSocket, WebSocketError, WireError},
+    transport::{CloseHow, Input, IoKind, Output, PeerInfo, Proto},
+    wire::{WebSocket, WebSocketError, Wire, WireError},
 };
 
 fn served(limits: &Limits) -> Rig {
@@ -200,24 +200,17 @@ fn a_client_refuses_an_answer_that_is_none() {
     ] {
         let mut rig = served(&Limits::default());
         let remote = addr(1, 8080);
-        rig.client.want(crate::Output::Connect {
-            conn: NEAR,
-            proto: Proto::Ws,
-            remote,
-            name: name("example.com"),
-        });
+        rig.client.want(Output::Connect { conn: NEAR, proto: Proto::Ws, remote, name: name("example.com") });
         while rig.client.wire.poll_output().is_some() {}
-        let connected = crate::Input::Connected { conn: NEAR, local: addr(2, 9), peer: Default::default() };
+        let connected = Input::Connected { conn: NEAR, local: addr(2, 9), peer: Default::default() };
         rig.client.input(rig.now, connected);
-        let Some(crate::Output::Send { data, .. }) = rig.client.wire.poll_output() else {
-            panic!("no request")
-        };
+        let Some(Output::Send { data, .. }) = rig.client.wire.poll_output() else { panic!("no request") };
         let asked = String::from_utf8(data.to_vec()).expect("text");
         assert!(asked.starts_with("GET / HTTP/1.1\r\nHost: example.com:8080\r\n"), "{asked}");
         let key = asked.split("Sec-WebSocket-Key: ").nth(1).and_then(|rest| rest.split("\r\n").next());
         let key = tungstenite::handshake::derive_accept_key(key.expect("a key").as_bytes());
         let answer = answer.replace("KEY", &key);
-        rig.client.input(rig.now, crate::Input::Received { conn: NEAR, data: answer.as_bytes() });
+        rig.client.input(rig.now, Input::Received { conn: NEAR, data: answer.as_bytes() });
         assert_eq!(rig.client.peer().is_some(), accepted, "{answer}");
         let closed = (!accepted).then_some(Some(IoKind::Protocol));
         assert_eq!(rig.client.closed(), closed, "{answer}");
@@ -269,7 +262,7 @@ fn a_client_takes_no_masked_frame() {
     let mut rig = served(&Limits::default());
     rig.connect(Proto::Ws, None);
     assert!(rig.client.peer().is_some());
-    rig.client.input(rig.now, crate::Input::Received { conn: NEAR, data: &frame(TEXT, b"masked", true) });
+    rig.client.input(rig.now, Input::Received { conn: NEAR, data: &frame(TEXT, b"masked", true) });
     assert_eq!(rig.client.closed(), Some(Some(IoKind::Protocol)));
 }
 
@@ -283,13 +276,46 @@ fn both_ends_say_that_it_is_over() {
     rig.raw(&frame(TEXT, b"crossing", true));
     assert_eq!((rig.server.received(), rig.server.closed()), (vec![b"crossing".to_vec()], None));
     rig.raw(&frame(CLOSE, &1000_u16.to_be_bytes(), true));
-    rig.server.input(rig.now, crate::Input::Closed { conn: FAR, error: None });
+    rig.server.input(rig.now, Input::Closed { conn: FAR, error: None });
     assert_eq!(rig.server.closed(), Some(None));
 
     let mut rig = raw(&Limits::default());
     rig.raw(&frame(CLOSE, &1001_u16.to_be_bytes(), true));
     assert_eq!(rig.server.left, frame(CLOSE, &1001_u16.to_be_bytes(), false));
     assert_eq!(rig.server.closed(), Some(None));
+}
+
+/// P16: a keep-alive of RFC 5626 §4.4.1 in a message is answered in one, and a ping keeps the connection from being idle.
+#[test]
+fn keep_alives_reach_the_endpoint() {
+    let config = crate::Config::default();
+    let limits = config.limits.clone();
+    let endpoint =
+        crate::Endpoint::new(config, &crate::Seed::from_u64(1), Instant::EPOCH).expect("the defaults");
+    let mut wire = Wire::new(endpoint, &limits);
+    wire.set_websocket(WebSocket::new());
+    let local = addr(1, 80);
+    let socket = wire.machine_mut().at(Instant::EPOCH).listen(Proto::Ws, local).expect("it is the first");
+    let bind = Output::Bind { socket, proto: Proto::Tcp, addr: local };
+    assert_eq!(wire.poll_output(), Some(bind), "the driver knows TCP only");
+    wire.handle_input(Instant::EPOCH, Input::Bound { socket, result: Ok(local) });
+    let accepted =
+        Input::Accepted { socket, conn: FAR, local, remote: addr(2, 9), peer: PeerInfo::default() };
+    wire.handle_input(Instant::EPOCH, accepted);
+    wire.handle_input(Instant::EPOCH, Input::Received { conn: FAR, data: &request("/", "sip", "") });
+    assert!(matches!(wire.poll_output(), Some(Output::Send { .. })), "the answer to the handshake");
+    let ping = frame(TEXT, b"\r\n\r\n", true);
+    wire.handle_input(Instant::EPOCH, Input::Received { conn: FAR, data: &ping });
+    let pong = Output::Send { conn: FAR, data: frame(TEXT, b"\r\n", false).into() };
+    assert_eq!(wire.poll_output(), Some(pong));
+    let at = |seconds| Instant::EPOCH + std::time::Duration::from_secs(seconds);
+    wire.handle_input(at(100), Input::Received { conn: FAR, data: &frame(PING, b"", true) });
+    assert!(matches!(wire.poll_output(), Some(Output::Send { .. })), "its answer");
+    wire.handle_input(at(279), Input::Timeout);
+    assert_eq!(wire.poll_output(), None, "it was not idle for the 180 seconds of the limit");
+    wire.handle_input(at(280), Input::Timeout);
+    let end = Output::Send { conn: FAR, data: frame(CLOSE, &1000_u16.to_be_bytes(), false).into() };
+    assert_eq!(wire.poll_output(), Some(end));
 }
 
 proptest! {

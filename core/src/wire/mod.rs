@@ -4,6 +4,31 @@
 //! [`Proto::Tls`], [`Proto::Ws`] and [`Proto::Wss`], and gets plain bytes or whole messages; the driver sees nothing but TCP.
 //! What is random here, keys and masks, comes from the libraries underneath: the machine inside stays a function of
 //! its inputs, and recordings are taken there.
+//!
+//! ```
+//! # #[cfg(feature = "ws")] {
+//! use sansip::{
+//!     Config, Endpoint, Host, Instant, Proto, Seed, Service,
+//!     wire::{WebSocket, Wire},
+//! };
+//!
+//! struct Phone;
+//!
+//! impl Service for Phone {
+//!     fn init(&mut self, cx: &mut sansip::Cx<'_>) {
+//!         let _ = cx.listen(Proto::Ws, "192.0.2.1:80".parse().unwrap());
+//!     }
+//! }
+//!
+//! let config = Config::default();
+//! let limits = config.limits.clone();
+//! let endpoint = Endpoint::new(config, &Seed::from_u64(1), Instant::EPOCH).unwrap();
+//! let mut phone = Wire::new(Host::new(endpoint, Phone), &limits);
+//! phone.set_websocket(WebSocket::new().serve_path("/sip").unwrap().serve_origin("https://example.com"));
+//! // From here on it goes to a driver as the host would.
+//! # let _ = phone;
+//! # }
+//! ```
 
 #[cfg(feature = "tls")]
 mod certificate;
@@ -76,7 +101,8 @@ enum End<'a> {
 }
 
 impl<M: Machine> Wire<M> {
-    /// Stands around a machine. Without [`tls`](Self::set_tls) and [`websocket`](Self::set_websocket) nothing changes for it.
+    /// Stands around a machine. Without [`set_tls`](Self::set_tls) and [`set_websocket`](Self::set_websocket) nothing changes for
+    /// it. These limits stay; those of an endpoint inside may change by a command.
     pub fn new(machine: M, limits: &Limits) -> Self {
         Self {
             machine,

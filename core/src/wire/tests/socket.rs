@@ -93,7 +93,7 @@ fn messages_stay_whole_in_pieces_of_any_size() {
     }
 }
 
-/// TP-07, RFC 7118 §4.2: text if it is UTF-8, else binary; both are accepted.
+/// RFC 7118 §4.2: text if it is UTF-8, else binary; both are accepted.
 #[test]
 fn what_is_no_text_goes_as_binary() {
     let mut rig = raw(&Limits::default());

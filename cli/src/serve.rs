@@ -224,6 +224,7 @@ fn watch(
 ) -> Exit {
     let start = Instant::now();
     let mut printed = 0;
+    let mut counted = WireStats::default();
     loop {
         let due = stats.map(|every| start + every * (printed + 1));
         let wait = due.map_or(LOOK, |due| due.saturating_duration_since(Instant::now()).min(LOOK));
@@ -243,11 +244,25 @@ fn watch(
                 return Exit::Local;
             }
         }
+        counted = tell_failures(node, counted);
         if due.is_some_and(|due| due <= Instant::now()) {
             printed += 1;
             print::line(format_args!("calls open: {}", tally.open()));
         }
     }
+}
+
+/// Logs what went wrong with TLS and WebSocket since the last time, in one line, since peers may cause a lot of it.
+fn tell_failures(node: &Node<Answerer>, before: WireStats) -> WireStats {
+    let now = node.wire_stats();
+    let sum = |stats: &WireStats| stats.failed + stats.broken + stats.refused;
+    let more = sum(&now).saturating_sub(sum(&before));
+    match node.failure().filter(|_| more > 0) {
+        Some(last) => warn!("{more} connections failed; the last one from {}: {}", last.remote, last.error),
+        None if more > 0 => warn!("{more} connections refused: too many are in a handshake"),
+        None => {}
+    }
+    now
 }
 
 /// Reads the files of TLS again. Connections that are open go on; if anything is wrong, so does all else.

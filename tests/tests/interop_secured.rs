@@ -335,6 +335,9 @@ fn other_protocols_are_turned_away() {
             stream.write_all(said.as_bytes()).expect("it takes that much");
             let told = rest(&mut stream);
             assert!(told.starts_with(answer.as_bytes()), "{:?}", String::from_utf8_lossy(&told));
+            if port == server.tls {
+                server.wait_for(": the peer does not speak TLS").expect("it is told");
+            }
         }
     });
 }

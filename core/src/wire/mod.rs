@@ -428,10 +428,12 @@ impl<M: Machine> Wire<M> {
     }
 
     fn expire(&mut self) {
-        while let Some((at, conn)) = self.deadlines.first().copied()
-            && at <= self.now
-        {
-            self.give_up(conn, WireError::TimedOut);
+        // What is left over is due at once afterwards.
+        for _ in 0..self.limits.expiries_per_input {
+            match self.deadlines.first() {
+                Some((at, conn)) if *at <= self.now => self.give_up(*conn, WireError::TimedOut),
+                _ => return,
+            }
         }
     }
 

@@ -75,6 +75,22 @@ fn a_handshake_that_never_ends_is_ended() {
     }
 }
 
+/// Many that are due at once are ended in turns, so that one input does no more than its share.
+#[test]
+fn handshakes_that_are_due_are_ended_in_turns() {
+    let limits = Limits { expiries_per_input: 2, ..Limits::default() };
+    let mut rig = limited(&limits);
+    rig.connect_raw(Proto::Ws, b"");
+    rig.accept_raw(ConnId(3));
+    rig.accept_raw(ConnId(5));
+    rig.now += Duration::from_secs(10);
+    for (ended, left) in [(2, true), (3, false)] {
+        rig.server.input(rig.now, Input::Timeout);
+        let due = rig.server.wire.poll_timeout();
+        assert_eq!((rig.server.wire.stats().timed_out, due.is_some_and(|due| due <= rig.now)), (ended, left));
+    }
+}
+
 /// The machine that opened a connection is told when its handshake takes too long.
 #[test]
 fn a_server_that_never_answers_is_left() {

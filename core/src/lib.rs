@@ -19,6 +19,8 @@ pub mod service;
 pub mod syntax;
 pub mod transaction;
 pub mod transport;
+#[cfg(any(feature = "tls", feature = "ws"))]
+pub mod wire;
 
 #[doc(inline)]
 pub use crate::{
@@ -27,9 +29,9 @@ pub use crate::{
         AckMode, AlarmId, Answer, Ask, AskId, Body, ClientEnd, ClientHandle, Command, CommandError, Config,
         ConfigError, DialogChange, DialogEnd, DialogError, DialogHandle, Event, ExtraForks, FormError, Gone,
         InputBuf, MethodFacts, Outcome, Outgoing, Pending, ProvisionalError, Question, Record, Reply,
-        Routing, RoutingFacts, SendError, ServerEnd, ServerHandle, Verdict, Void,
+        Routing, RoutingFacts, SendError, ServerEnd, ServerHandle, Source, Verdict, Void,
     },
-    endpoint::{Cx, DialogView, Endpoint, Machine, Stats},
+    endpoint::{Cx, DialogView, Endpoint, Machine, Nested, Stats},
     service::{ClientUpdate, Host, NodeError, Received, RequestError, Service},
     syntax::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, UriBuf},
     transaction::Timing,

@@ -1,13 +1,22 @@
+use std::path::PathBuf;
+
 use sansip::{Config, HeaderValue, Limits, Method, Timing, UriBuf, syntax::Leniency};
 
 use super::{Level, Serve, Settings, section::section};
-use crate::{listen::Listen, node::Driver, span::Span};
+use crate::{
+    listen::Listen,
+    node::Driver,
+    secure::{Clients, Served, TlsFiles},
+    span::Span,
+};
 
 /// What a file may hold.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
     serve: ServeSection,
+    tls: TlsSection,
+    websocket: WebSocketSection,
     endpoint: EndpointSection,
     leniency: LeniencySection,
     timing: TimingSection,
@@ -18,6 +27,8 @@ impl File {
     /// Sets what the file sets.
     pub(super) fn apply(self, settings: &mut Settings) {
         self.serve.apply(&mut settings.serve);
+        self.tls.apply(&mut settings.tls);
+        self.websocket.apply(&mut settings.websocket);
         self.endpoint.apply(&mut settings.endpoint);
         self.leniency.apply(&mut settings.endpoint.leniency);
         self.timing.apply(&mut settings.endpoint.timing);
@@ -30,6 +41,10 @@ pub(crate) fn defaults() -> String {
     let settings = Settings::default();
     let mut text = String::from("# All keys of the configuration file, with their defaults.\n\n[serve]\n");
     ServeSection::write(&settings.serve, &mut text);
+    text.push_str("\n[tls]\n");
+    TlsSection::write(&settings.tls, &mut text);
+    text.push_str("\n[websocket]\n");
+    WebSocketSection::write(&settings.websocket, &mut text);
     text.push_str("\n[endpoint]\n");
     EndpointSection::write(&settings.endpoint, &mut text);
     text.push_str("\n[leniency]\n");
@@ -44,7 +59,7 @@ pub(crate) fn defaults() -> String {
 section! {
     /// What concerns the program.
     ServeSection of Serve {
-        /// The sockets to open: sip:HOST:PORT, with ;transport=tcp for TCP alone.
+        /// The sockets to open: sip:HOST:PORT, with ;transport=tcp for TCP alone, or tls, ws or wss.
         listen: Vec<Listen>,
         /// What runs the endpoint: tokio or blocking.
         driver: Driver,
@@ -54,6 +69,32 @@ section! {
         ring: Span,
         /// How long calls may take to end when the program is asked to end.
         grace: Span,
+    }
+}
+
+section! {
+    /// The files of TLS.
+    TlsSection of TlsFiles {
+        /// The file with the certificate and those that vouch for it, in PEM. It is read again on SIGHUP, as are the other two.
+        certificate: PathBuf,
+        /// The file with its private key, in PEM.
+        key: PathBuf,
+        /// The file with the certificates that are trusted to vouch for others; without it, those that the system trusts.
+        ca: PathBuf,
+        /// Whether clients show certificates: ignored, optional or required.
+        clients: Clients,
+        /// Whether any certificate of any server is accepted: whoever is in between can read and change all.
+        insecure: bool,
+    }
+}
+
+section! {
+    /// What is served over WebSocket.
+    WebSocketSection of Served {
+        /// The paths that are served, with what lies below them; none for all.
+        paths: Vec<String>,
+        /// The origins of the pages whose browsers are served, such as https://example.com; none for all.
+        origins: Vec<String>,
     }
 }
 
@@ -154,6 +195,12 @@ section! {
         questions: usize,
         /// Stream connections at once; lowered to what the system allows.
         connections: usize,
+        /// Connections at once in the handshakes of TLS and WebSocket, beside those.
+        handshakes: usize,
+        /// Bytes that a peer may need for each of these handshakes.
+        handshake_bytes: usize,
+        /// Bytes of one WebSocket message.
+        ws_message: usize,
         /// Bytes on their way out of one connection.
         unsent: usize,
         /// How long a message may stay unfinished on a stream.
@@ -164,6 +211,8 @@ section! {
         linger: Span,
         /// How long a connection may take to open.
         connect: Span,
+        /// How long the handshakes of TLS and WebSocket may take.
+        handshake: Span,
         /// How long a name look-up may take.
         resolve: Span,
         /// Timers fired by one input.

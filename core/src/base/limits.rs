@@ -41,6 +41,13 @@ pub struct Limits {
     pub questions: usize,
     /// Stream connections at once over all listeners, closing ones included. One more is reset at once.
     pub connections: usize,
+    /// Connections at once that TLS or WebSocket is only beginning or still ending, beside those that count as
+    /// [`connections`](Self::connections). One more is reset at once.
+    pub handshakes: usize,
+    /// Bytes that a peer may need for each of the handshakes of TLS and WebSocket. More ends the connection.
+    pub handshake_bytes: usize,
+    /// Bytes of one WebSocket message. More ends the connection.
+    pub ws_message: usize,
     /// Bytes on their way out of one connection. More closes the connection.
     pub unsent: usize,
     /// How long a message may stay unfinished on a stream before the connection is closed.
@@ -49,6 +56,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a connection may take to open.
     pub connect: Duration,
+    /// How long the handshakes of TLS and WebSocket may take, together.
+    pub handshake: Duration,
     /// How long a connection that was closed here waits for its bytes to leave and for the peer's end.
     pub linger: Duration,
     /// How long a name look-up may take.
@@ -93,10 +102,15 @@ impl Default for Limits {
             reliable_queue: 16,
             questions: 100_000,
             connections: 16_384,
+            handshakes: 2048,
+            handshake_bytes: 32_768,
+            // What head and body may have, so that a message over one of them still gets its answer.
+            ws_message: 65_535 + (1 << 20),
             unsent: 1 << 20,
             half_message: Duration::from_secs(32),
             idle: Duration::from_secs(180),
             connect: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
             linger: Duration::from_secs(5),
             resolve: Duration::from_secs(10),
             expiries_per_input: 1024,

@@ -10,7 +10,7 @@ use crate::{
     },
     decision::{
         Ask, AskId, DialogChange, DialogEnd, DialogHandle, Event, MethodFacts, ProvisionalError, Question,
-        Reply, Routing, RoutingFacts, ServerEnd, Verdict, Void,
+        Reply, Routing, RoutingFacts, ServerEnd, Source, Verdict, Void,
     },
     dialog::{Acceptance, OutOfOrder, State, has_target, refreshes_target},
     syntax::{HeaderId, HeaderName, HeaderValue, Method, Request, Scheme, StatusCode, UriError, View},
@@ -99,15 +99,26 @@ fn bad_uri(_error: &UriError) -> Reply {
 /// Asks where a request goes.
 pub(crate) fn ask_routing(cx: &mut CallCx, walk: &mut Walk) {
     let ask = walk.open(cx, Stage::Routing);
-    let question = Question::new(walk.request.clone(), RoutingFacts {}, ask, walk.handle());
+    let question =
+        Question::new(walk.request.clone(), RoutingFacts { source: source(cx, walk) }, ask, walk.handle());
     cx.events.push_back(Event::Ask(Ask::Routing(question)));
 }
 
 fn ask_method(cx: &mut CallCx, walk: &mut Walk) {
     let ask = walk.open(cx, Stage::Method);
     let dialog = walk.dialog.map(|serial| DialogHandle::new(walk.call, serial));
-    let question = Question::new(walk.request.clone(), MethodFacts { dialog }, ask, walk.handle());
+    let question = Question::new(
+        walk.request.clone(),
+        MethodFacts { dialog, source: source(cx, walk) },
+        ask,
+        walk.handle(),
+    );
     cx.events.push_back(Event::Ask(Ask::Method(question)));
+}
+
+fn source(cx: &CallCx, walk: &Walk) -> Source {
+    let flow = &walk.flow;
+    Source::new(flow.proto(), (flow.local(), flow.remote()), cx.transport.peer(flow))
 }
 
 /// Writes the response to a request that is being judged.

@@ -17,6 +17,8 @@ pub use event::{Ask, ClientEnd, DialogChange, DialogEnd, Event, ServerEnd, Void}
 pub use forming::FormError;
 pub use handle::{AlarmId, AskId, BadHandle, ClientHandle, DialogHandle, Gone, ServerHandle};
 pub use outgoing::{AckMode, ExtraForks, Outgoing, Recipient};
-pub use question::{Answer, Decision, MethodFacts, Pending, Question, Routing, RoutingFacts, Verdict};
+pub use question::{
+    Answer, Decision, MethodFacts, Pending, Question, Routing, RoutingFacts, Source, Verdict,
+};
 pub use record::{InputBuf, Record};
 pub use reply::{Body, Reply};

@@ -26,14 +26,17 @@ impl Endpoint {
                     self.cx.events.push_back(Event::Bound { socket, proto, result });
                 }
             }
-            Input::Accepted { socket, conn, local, remote, .. } => {
+            Input::Accepted { socket, conn, local, remote, peer } => {
                 let (names, addrs) = ((socket, conn), (local, remote));
-                if !self.cx.transport.accepted(now, limits, names, addrs, &mut self.cx.outputs) {
+                if self.cx.transport.accepted(now, limits, names, addrs, &mut self.cx.outputs) {
+                    self.cx.transport.note_peer(conn, peer);
+                } else {
                     self.stats.refused_connections += 1;
                 }
             }
-            Input::Connected { conn, local, .. } => {
+            Input::Connected { conn, local, peer } => {
                 self.cx.transport.connected(now, limits, conn, local, &mut self.cx.outputs);
+                self.cx.transport.note_peer(conn, peer);
             }
             Input::Drained { conn, bytes } => self.cx.transport.drained(conn, bytes),
             Input::Closed { conn, error } => self.cx.transport.closed(conn, error.unwrap_or(IoKind::Reset)),

@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     net::SocketAddr,
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -9,7 +10,8 @@ use crate::{
     base::{Instant, Limits},
     syntax::Leniency,
     transport::{
-        CloseHow, ConnId, Flow, Framer, IoKind, News, Output, Owner, Proto, SocketId, Timeout, Transport,
+        CloseHow, ConnId, Flow, Framer, IoKind, News, Output, Owner, PeerInfo, Proto, SocketId, Timeout,
+        Transport,
     },
 };
 
@@ -28,6 +30,8 @@ pub(super) struct Conn {
     users: BTreeSet<Owner>,
     idle_at: Instant,
     half_at: Option<Instant>,
+    /// What is known of the peer beyond its address, if anything.
+    peer: Option<Arc<PeerInfo>>,
     /// The wake that is queued; one that comes up at another time is stale.
     wake: Instant,
 }
@@ -64,6 +68,7 @@ impl Conn {
             users,
             idle_at: deadline,
             half_at: None,
+            peer: None,
             wake: deadline,
         }
     }
@@ -157,6 +162,21 @@ impl Transport {
         entry.state = State::Open { local };
         entry.idle_at = now + limits.idle;
         out.extend(queue.into_iter().map(|data| Output::Send { conn, data }));
+    }
+
+    /// Notes what is known of the peer of an open connection.
+    pub(crate) fn note_peer(&mut self, conn: ConnId, peer: PeerInfo) {
+        if let Some(entry) = self.conns.get_mut(&conn).filter(|_| peer != PeerInfo::default()) {
+            entry.peer = Some(Arc::new(peer));
+        }
+    }
+
+    /// Returns what is known of the peer at the other end of a way, if anything.
+    pub(crate) fn peer(&self, flow: &Flow) -> Option<Arc<PeerInfo>> {
+        match flow {
+            Flow::Datagram { .. } => None,
+            Flow::Stream { conn, .. } => self.conns.get(conn)?.peer.clone(),
+        }
     }
 
     /// Lends the framer of a connection while its bytes are read, and tells the way that its messages take.

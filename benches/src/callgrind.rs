@@ -5,7 +5,7 @@ use std::{
     str::FromStr,
 };
 
-use crate::{Case, Meter};
+use crate::Meter;
 
 /// Why no instructions were counted.
 #[derive(Debug)]
@@ -49,17 +49,17 @@ pub fn build_counts() -> Result<PathBuf, CallgrindError> {
     }
 }
 
-/// Runs a case of the program `counts` under callgrind. Returns the instructions of one message, transaction or call;
+/// Runs a case of the program `counts`, or of one like it, under callgrind. Returns the instructions of one message, transaction or call;
 /// `None` if a parser refuses the message.
 ///
 /// With `keep`, the profile is written there, for `callgrind_annotate`.
-pub fn instructions(counts: &Path, case: Case, keep: Option<&Path>) -> Result<Option<u64>, CallgrindError> {
+pub fn instructions(counts: &Path, case: &str, keep: Option<&Path>) -> Result<Option<u64>, CallgrindError> {
     let profile = keep.unwrap_or_else(|| Path::new("/dev/null"));
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=sansip_measured"])
         .arg(format!("--callgrind-out-file={}", profile.display()))
         .arg(counts)
-        .args(["--run", &case.name()])
+        .args(["--run", case])
         .output()
         .map_err(CallgrindError::Start)?;
     read(&output).ok_or_else(|| {

@@ -6,7 +6,7 @@ use sansip::{
     syntax::{Encoder, HeaderId, Message, ViaStamp},
 };
 
-use crate::{Caller, Keep, Load, Parser, Shape, Template};
+use crate::{Caller, FLOODS, Flood, Keep, Load, Parser, Shape, Template};
 
 /// An instrument: it counts while work runs, and not between.
 pub trait Meter {
@@ -19,6 +19,8 @@ pub trait Meter {
 pub enum Case {
     /// A message read.
     Parse(Parser, Shape),
+    /// So many bytes, full of one thing, read as everything.
+    Flood(Flood, usize),
     /// A 200 built from the INVITE.
     Build,
     /// A copy of an OPTIONS that was answered: the answer goes out again.
@@ -45,6 +47,7 @@ impl Case {
     pub fn name(self) -> String {
         match self {
             Self::Parse(parser, shape) => format!("{}/{}", parser.name(), shape.name()),
+            Self::Flood(flood, size) => format!("{size} bytes of {}", flood.name()),
             Self::Build => "build 200".into(),
             Self::Absorbed => "retransmission absorbed".into(),
             Self::SentAgain => "retransmission sent".into(),
@@ -59,7 +62,10 @@ impl Case {
         let reading = Parser::ALL
             .into_iter()
             .flat_map(|parser| Shape::ALL.into_iter().map(move |shape| Self::Parse(parser, shape)));
-        CASES.into_iter().chain(reading).find(|case| case.name() == name)
+        let floods = FLOODS
+            .into_iter()
+            .flat_map(|flood| Flood::SIZES.into_iter().map(move |size| Self::Flood(flood, size)));
+        CASES.into_iter().chain(reading).chain(floods).find(|case| case.name() == name)
     }
 
     /// Warms up, then runs under the meter. Returns how many messages, transactions or calls were counted; `None` if a
@@ -67,6 +73,10 @@ impl Case {
     pub fn run(self, meter: &mut dyn Meter) -> Option<u64> {
         match self {
             Self::Parse(parser, shape) => read(meter, parser, shape),
+            Self::Flood(flood, size) => {
+                let inputs = flood.inputs(size);
+                repeat(meter, 1, || inputs.read())
+            }
             Self::Build => Some(build(meter)),
             Self::Absorbed => Some(absorbed(meter)),
             Self::SentAgain => Some(sent_again(meter)),

@@ -41,6 +41,8 @@ pub(crate) enum News {
     Bound { proto: Proto, addr: SocketAddr, result: Result<SocketAddr, IoKind> },
     /// The program is asked to end.
     Interrupt,
+    /// The program is asked to read its files again.
+    Reload,
 }
 
 /// What is counted, for who looks on from outside of the machine.

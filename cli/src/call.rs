@@ -12,7 +12,9 @@ use crate::{
     caller::{self, Aim, Caller, News},
     exit::Exit,
     node::{Driver, Node},
-    outcome, print, session,
+    outcome, print,
+    secure::ClientArgs,
+    session,
     span::Span,
 };
 
@@ -23,7 +25,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = crate::exit::HELP)]
 pub(crate) struct Args {
-    /// Whom to call: sip:USER@HOST, sip:USER@HOST:PORT;transport=tcp, …
+    /// Whom to call: sip:USER@HOST, sip:USER@HOST:PORT;transport=tcp, sips:USER@HOST, …
     uri: UriBuf,
     /// How long to stay in the call
     #[arg(long, value_name = "TIME", default_value = "5s")]
@@ -34,6 +36,8 @@ pub(crate) struct Args {
     /// What runs the endpoint
     #[arg(long, default_value = "tokio")]
     driver: Driver,
+    #[command(flatten)]
+    secure: ClientArgs,
 }
 
 /// Runs the command.
@@ -49,7 +53,7 @@ pub(crate) fn run(args: Args) -> Exit {
     let ringing = args.timeout.0.max(Duration::from_secs(1));
     let offer = sdp::offer(&Local::new(aim.local, session::fresh(), 0).audio(session::DISCARD));
     let request = Outgoing::new(Method::Invite, aim.uri.clone()).body(Body::sdp(offer));
-    let (node, news) = match caller::start(args.driver, &aim, ringing, request) {
+    let (node, news) = match caller::start(args.driver, &aim, &args.secure, ringing, request) {
         Ok(started) => started,
         Err(error) => {
             print::error(error);
@@ -82,7 +86,7 @@ impl Call {
         let (exit, grace) = match self.wait(Instant::now() + timeout, true) {
             Wait::Ended(ClientEnd::Final(status)) if status.is_success() => self.talk(duration),
             Wait::Ended(end) => {
-                print::error(outcome::explain(end, self.last.as_ref()));
+                print::error(outcome::explain(end, self.last.as_ref(), self.node.failure()));
                 (outcome::exit(end), Duration::ZERO)
             }
             Wait::Broken => (Exit::Local, Duration::ZERO),

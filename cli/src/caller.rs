@@ -14,8 +14,9 @@ use crate::{
     config::Settings,
     exit::Exit,
     interrupt,
-    listen::{address_towards, resolve},
+    listen::{BadTransport, address_towards, proto_of, resolve},
     node::{Driver, Node},
+    secure::ClientArgs,
 };
 
 /// Whom to send to, and from where.
@@ -30,8 +31,8 @@ pub(crate) struct Aim {
 pub(crate) enum BadAim {
     #[error("{0} is no SIP URI with a host: write sip:USER@HOST or sip:HOST:PORT")]
     NotSip(UriBuf),
-    #[error("TLS is not built into this version yet: use a sip URI")]
-    Tls,
+    #[error("{0} has no TLS, which sips needs: use another transport")]
+    Insecure(UriBuf),
     #[error("{0} has no address: check the name, or use an IP address")]
     NoAddress(String),
     #[error("there is no way from this machine to {0}: check its network")]
@@ -42,7 +43,7 @@ impl BadAim {
     /// Returns the code with which the program ends.
     pub(crate) const fn exit(&self) -> Exit {
         match self {
-            Self::NotSip(_) | Self::Tls => Exit::Local,
+            Self::NotSip(_) | Self::Insecure(_) => Exit::Local,
             Self::NoAddress(_) | Self::NoRoute(_) => Exit::Unreachable,
         }
     }
@@ -52,11 +53,14 @@ impl Aim {
     /// Finds out from which address this machine reaches the host of a URI.
     pub(crate) fn at(uri: UriBuf) -> Result<Self, BadAim> {
         let read = uri.as_uri();
-        if read.is_sips() {
-            return Err(BadAim::Tls);
-        }
-        let Some(host) = read.host_text().filter(|_| read.is_sip()) else { return Err(BadAim::NotSip(uri)) };
-        let port = read.port().unwrap_or(Proto::Udp.default_port());
+        let named = read.host_text().filter(|_| read.is_sip() || read.is_sips());
+        let Some(host) = named else { return Err(BadAim::NotSip(uri)) };
+        let proto = match proto_of(read) {
+            Ok(proto) => proto,
+            Err(BadTransport::Unknown) => return Err(BadAim::NotSip(uri)),
+            Err(BadTransport::Insecure) => return Err(BadAim::Insecure(uri)),
+        };
+        let port = read.port().unwrap_or_else(|| proto.default_port());
         let ip = resolve(host, port).ok_or_else(|| BadAim::NoAddress(host.into()))?;
         let remote = SocketAddr::new(ip, port);
         let local = address_towards(remote).ok_or(BadAim::NoRoute(remote))?;
@@ -192,17 +196,19 @@ impl Service for Caller {
 pub(crate) fn start(
     driver: Driver,
     aim: &Aim,
+    secure: &ClientArgs,
     ringing: Duration,
     request: Outgoing,
 ) -> Result<(Node<Caller>, Receiver<News>), String> {
+    let secure = secure.load().map_err(|error| error.to_string())?;
     let (sender, news) = mpsc::channel();
     let pressed = sender.clone();
-    interrupt::on_interrupt(move || {
+    interrupt::on_signal(move |_| {
         // If nobody listens any more, the program is ending already.
         let _told = pressed.send(News::Interrupt);
     });
     let caller = Caller::new(aim.local, sender);
-    let node = Node::start(driver, aim.config(ringing), caller).map_err(|error| error.to_string())?;
+    let node = Node::start(driver, aim.config(ringing), secure, caller).map_err(|error| error.to_string())?;
     match news.recv_timeout(OPENING) {
         Ok(News::Ready(Ok(()))) => {}
         Ok(News::Ready(Err(error))) => return Err(format!("cannot open a socket on {}: {error}", aim.local)),

@@ -94,7 +94,7 @@ impl Person {
         let heard = self.news.try_iter().filter_map(|news| match news {
             News::Response(response) => Some(outcome::line(&response)),
             News::Ended(ClientEnd::Final(_)) | News::Ready(Ok(())) | News::Interrupt => None,
-            News::Ended(end) => Some(outcome::explain(end, None)),
+            News::Ended(end) => Some(outcome::explain(end, None, None)),
             News::Over(end) => Some(format!("call over ({end:?})")),
             News::Ready(Err(error)) => Some(error.to_string()),
         });

@@ -20,8 +20,10 @@ pub(crate) struct Listen {
 pub(crate) enum BadListen {
     #[error("{0:?} is no address to listen on: write sip:HOST:PORT or sip:HOST:PORT;transport=tcp")]
     Form(String),
-    #[error("transport {0} is not built into this version yet: use udp or tcp")]
+    #[error("transport {0} is not built into this version yet: use udp, tcp, tls, ws or wss")]
     Transport(String),
+    #[error("{0:?} has no TLS: write sips:HOST:PORT, or sips:HOST:PORT;transport=ws")]
+    Insecure(String),
     #[error("{0:?} is no address of a host: use an IP address, such as 127.0.0.1 or [::1]")]
     Host(String),
 }
@@ -39,23 +41,18 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Self, BadListen> {
         let form = || BadListen::Form(text.into());
         let uri = Uri::parse(text).map_err(|_| form())?;
-        if uri.is_sips() {
-            return Err(BadListen::Transport("tls".into()));
-        }
-        let host = uri.host_text().filter(|_| uri.is_sip()).ok_or_else(form)?;
+        let host = uri.host_text().filter(|_| uri.is_sip() || uri.is_sips()).ok_or_else(form)?;
         let only_transport = uri.params().all(|(name, _)| name.eq_ignore_ascii_case("transport"));
         if uri.user().is_some() || uri.headers_text().is_some() || !only_transport {
             return Err(form());
         }
-        let proto = match uri.transport() {
-            None => Proto::Udp,
-            Some(name)
-                if ["tls", "ws", "wss", "sctp"].iter().any(|known| name.eq_ignore_ascii_case(known)) =>
-            {
-                return Err(BadListen::Transport(name.into()));
-            }
-            Some(name) => name.parse().map_err(|_| form())?,
-        };
+        let proto = proto_of(uri).map_err(|fault| match fault {
+            BadTransport::Unknown => form(),
+            BadTransport::Insecure => BadListen::Insecure(text.into()),
+        })?;
+        if proto == Proto::Sctp {
+            return Err(BadListen::Transport(proto.to_string()));
+        }
         let port = uri.port().unwrap_or_else(|| proto.default_port());
         let ip = resolve(host, port).ok_or_else(|| BadListen::Host(host.into()))?;
         Ok(Self { proto, addr: SocketAddr::new(ip, port) })
@@ -71,6 +68,24 @@ impl fmt::Display for Listen {
 impl<'de> Deserialize<'de> for Listen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Why a URI names no transport.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum BadTransport {
+    Unknown,
+    Insecure,
+}
+
+/// Returns the transport of a URI. With sips it is one under TLS (RFC 3261 §26.2.2, RFC 7118 §5.3).
+pub(crate) fn proto_of(uri: Uri<'_>) -> Result<Proto, BadTransport> {
+    let named = uri.transport().map(str::parse).transpose().map_err(|_| BadTransport::Unknown)?;
+    match (uri.is_sips(), named) {
+        (false, named) => Ok(named.unwrap_or(Proto::Udp)),
+        (true, None | Some(Proto::Tcp | Proto::Tls)) => Ok(Proto::Tls),
+        (true, Some(Proto::Ws | Proto::Wss)) => Ok(Proto::Wss),
+        (true, Some(_)) => Err(BadTransport::Insecure),
     }
 }
 
@@ -115,6 +130,11 @@ mod tests {
             ("sip:127.0.0.1", "sip:127.0.0.1:5060;transport=udp"),
             ("sip:0.0.0.0:0;transport=TCP", "sip:0.0.0.0:0;transport=tcp"),
             ("sip:[::1]:5080;transport=udp", "sip:[::1]:5080;transport=udp"),
+            ("sips:127.0.0.1", "sip:127.0.0.1:5061;transport=tls"),
+            ("sip:127.0.0.1;transport=TLS", "sip:127.0.0.1:5061;transport=tls"),
+            ("sips:127.0.0.1:8443;transport=ws", "sip:127.0.0.1:8443;transport=wss"),
+            ("sip:127.0.0.1;transport=wss", "sip:127.0.0.1:443;transport=wss"),
+            ("sip:127.0.0.1:8080;transport=ws", "sip:127.0.0.1:8080;transport=ws"),
         ] {
             assert_eq!(
                 text.parse::<Listen>().map(|listen| listen.to_string()),
@@ -131,10 +151,10 @@ mod tests {
         {
             assert!(matches!(bad.parse::<Listen>(), Err(BadListen::Form(_))), "{bad}");
         }
-        for later in ["sips:127.0.0.1", "sip:127.0.0.1;transport=tls", "sip:127.0.0.1;transport=WSS"] {
-            let error = later.parse::<Listen>().expect_err(later).to_string();
-            assert!(error.contains("not built into this version yet"), "{error}");
-        }
+        let later = "sip:127.0.0.1;transport=sctp".parse::<Listen>().expect_err("it is no part of it");
+        assert!(later.to_string().contains("not built into this version yet"), "{later}");
+        let bare = "sips:127.0.0.1;transport=udp".parse::<Listen>();
+        assert!(matches!(bare, Err(BadListen::Insecure(_))), "{bare:?}");
         let nowhere = "sip:nowhere.invalid".parse::<Listen>();
         assert!(matches!(nowhere, Err(BadListen::Host(_))), "{nowhere:?}");
     }

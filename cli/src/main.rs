@@ -16,6 +16,7 @@ mod outcome;
 mod parse;
 
 mod print;
+mod secure;
 mod serve;
 mod session;
 mod span;

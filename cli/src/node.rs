@@ -1,8 +1,13 @@
 use std::{fmt, io, thread, time::Duration};
 
-use sansip::{Config, ConfigError, Cx, Endpoint, Host, Instant, Seed, Service};
+use sansip::{
+    Config, ConfigError, Cx, Endpoint, Host, Instant, NodeError, Seed, Service,
+    wire::{CertificateError, Tls, Wire, WireFailure, WireStats},
+};
 use serde::Deserialize;
 use thiserror::Error;
+
+use crate::secure::Secure;
 
 /// What runs the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -11,7 +16,7 @@ pub(crate) enum Driver {
     /// One task of tokio for everything
     #[default]
     Tokio,
-    /// A thread for each socket
+    /// One thread that polls
     Blocking,
 }
 
@@ -27,11 +32,11 @@ impl fmt::Display for Driver {
 /// A service that runs on either driver.
 pub(crate) enum Node<S: Service + Send + 'static> {
     Tokio {
-        handle: sansip_tokio::NodeHandle<Host<S>>,
+        handle: sansip_tokio::NodeHandle<Wire<Host<S>>>,
         runtime: tokio::runtime::Handle,
         thread: thread::JoinHandle<()>,
     },
-    Blocking(sansip_blocking::NodeHandle<Host<S>>),
+    Blocking(sansip_blocking::NodeHandle<Wire<Host<S>>>),
 }
 
 /// Why a node does not start.
@@ -39,21 +44,33 @@ pub(crate) enum Node<S: Service + Send + 'static> {
 pub(crate) enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Tls(#[from] CertificateError),
     #[error("the system does not let it start: {0}")]
     System(#[from] io::Error),
 }
 
 impl<S: Service + Send + 'static> Node<S> {
     /// Starts a service.
-    pub(crate) fn start(driver: Driver, config: Config, service: S) -> Result<Self, StartError> {
-        let host = |seed: Seed, now: Instant| {
-            Ok::<_, ConfigError>(Host::new(Endpoint::new(config, &seed, now)?, service))
+    pub(crate) fn start(
+        driver: Driver,
+        config: Config,
+        secure: Secure,
+        service: S,
+    ) -> Result<Self, StartError> {
+        let machine = |seed: Seed, now: Instant| {
+            let limits = config.limits.clone();
+            let host = Host::new(Endpoint::new(config, &seed, now)?, service);
+            let mut wire = Wire::new(host, &limits);
+            wire.set_tls(&secure.tls)?;
+            wire.set_websocket(secure.websocket);
+            Ok::<_, StartError>(wire)
         };
         match driver {
-            Driver::Tokio => on_tokio(host(sansip_tokio::seed()?, sansip_tokio::now())?),
+            Driver::Tokio => on_tokio(machine(sansip_tokio::seed()?, sansip_tokio::now())?),
             Driver::Blocking => {
-                let host = host(sansip_blocking::seed()?, sansip_blocking::now())?;
-                Ok(Self::Blocking(sansip_blocking::spawn(host)?))
+                let machine = machine(sansip_blocking::seed()?, sansip_blocking::now())?;
+                Ok(Self::Blocking(sansip_blocking::spawn(machine)?))
             }
         }
     }
@@ -66,6 +83,32 @@ impl<S: Service + Send + 'static> Node<S> {
         match self {
             Self::Tokio { handle, runtime, .. } => runtime.block_on(handle.with_service(run)).ok(),
             Self::Blocking(handle) => handle.with_service(run).ok(),
+        }
+    }
+
+    /// Does TLS with other certificates from now on.
+    pub(crate) fn set_tls(&self, tls: Tls) -> Result<(), CertificateError> {
+        // An endpoint that has ended needs none.
+        self.with_wire(move |wire| wire.set_tls(&tls)).unwrap_or(Ok(()))
+    }
+
+    /// Returns what TLS and WebSocket have counted.
+    pub(crate) fn wire_stats(&self) -> WireStats {
+        self.with_wire(|wire| wire.stats().clone()).unwrap_or_default()
+    }
+
+    /// Returns why TLS or WebSocket failed the last time.
+    pub(crate) fn failure(&self) -> Option<WireFailure> {
+        self.with_wire(|wire| wire.last_failure().cloned()).ok().flatten()
+    }
+
+    fn with_wire<R: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Wire<Host<S>>) -> R + Send + 'static,
+    ) -> Result<R, NodeError> {
+        match self {
+            Self::Tokio { handle, runtime, .. } => runtime.block_on(handle.with(|wire, _| run(wire))),
+            Self::Blocking(handle) => handle.with(|wire, _| run(wire)),
         }
     }
 
@@ -91,12 +134,12 @@ impl<S: Service + Send + 'static> Node<S> {
 }
 
 /// The machine has a thread of its own: one task needs no more, and no other wakes it.
-fn on_tokio<S: Service + Send + 'static>(host: Host<S>) -> Result<Node<S>, StartError> {
+fn on_tokio<S: Service + Send + 'static>(machine: Wire<Host<S>>) -> Result<Node<S>, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let (node, handle) = sansip_tokio::node();
     let outside = runtime.handle().clone();
     let thread = thread::Builder::new().name("sansip".into()).spawn(move || {
-        runtime.block_on(node.run(host));
+        runtime.block_on(node.run(machine));
     })?;
     Ok(Node::Tokio { handle, runtime: outside, thread })
 }

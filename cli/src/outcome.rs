@@ -1,4 +1,4 @@
-use sansip::{ClientEnd, IoKind, Response, StatusCode, syntax::HeaderId};
+use sansip::{ClientEnd, IoKind, Response, StatusCode, syntax::HeaderId, wire::WireFailure};
 
 use crate::exit::Exit;
 
@@ -14,7 +14,7 @@ pub(crate) const fn exit(end: ClientEnd) -> Exit {
 }
 
 /// Says what has happened, and what to do about it.
-pub(crate) fn explain(end: ClientEnd, last: Option<&Response>) -> String {
+pub(crate) fn explain(end: ClientEnd, last: Option<&Response>, failure: Option<WireFailure>) -> String {
     match end {
         ClientEnd::Final(status) => match last {
             Some(response) => format!("rejected with {}{}", line(response), advice(status, response)),
@@ -26,9 +26,22 @@ pub(crate) fn explain(end: ClientEnd, last: Option<&Response>) -> String {
         ClientEnd::Transport(IoKind::Refused) => {
             "connection refused: nobody listens there; check host and port, or try ;transport=udp".into()
         }
-        ClientEnd::Transport(error) => format!("cannot be reached: {error}"),
+        ClientEnd::Transport(error) => match failure {
+            // It says more of the same.
+            Some(failure) if failure.error.kind() == error => {
+                format!("cannot be reached: {error}: {}{}", failure.error, trust(error))
+            }
+            _ => format!("cannot be reached: {error}"),
+        },
         ClientEnd::NoAddress => "the host has no address: check the name, or use an IP address".into(),
         _ => "given up before there was an answer".into(),
+    }
+}
+
+const fn trust(error: IoKind) -> &'static str {
+    match error {
+        IoKind::Untrusted => "; name who vouches for it with --tls-ca FILE, or check the name",
+        _ => "",
     }
 }
 

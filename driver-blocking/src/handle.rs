@@ -3,14 +3,20 @@ use std::{
     time::Duration,
 };
 
-use sansip::{ClientHandle, Cx, Host, NodeError, Outgoing, Received, RequestError, Response, Service};
+use sansip::{
+    ClientHandle, Cx, Host, Nested, NodeError, Outgoing, Received, RequestError, Response, Service,
+};
 
 use crate::NodeHandle;
 
-impl<S: Service + Send + 'static> NodeHandle<Host<S>> {
+impl<S, M> NodeHandle<M>
+where
+    S: Service + Send + 'static,
+    M: Nested<Inner = Host<S>> + Send + 'static,
+{
     /// Runs a closure with the service and its endpoint, and returns its result.
     pub fn with_service<R>(&self, f: impl FnOnce(&mut S, &mut Cx<'_>) -> R) -> Result<R, NodeError> {
-        self.with(|host, now| host.with(now, f))
+        self.with(|machine, now| machine.inner().with(now, f))
     }
 
     /// Sends a request and waits for its final response.
@@ -25,7 +31,7 @@ impl<S: Service + Send + 'static> NodeHandle<Host<S>> {
         // Whoever sent it may not listen any more, or not keep up.
         let provisional = move |received| drop(provisional.try_send(received));
         let end = move |outcome| drop(end.try_send(outcome));
-        let client = self.with(|host, now| host.follow(now, outgoing, provisional, end))??;
+        let client = self.with(|machine, now| machine.inner().follow(now, outgoing, provisional, end))??;
         Ok(Sent { client, provisionals, ended })
     }
 
@@ -40,7 +46,7 @@ impl<S: Service + Send + 'static> NodeHandle<Host<S>> {
     /// returns when all have ended.
     pub fn shutdown(&self, grace: Duration) {
         // If the node has ended already, so has all else.
-        let longest = self.with(|host, now| host.shut_down(now, grace));
+        let longest = self.with(|machine, now| machine.inner().shut_down(now, grace));
         self.stop(longest.unwrap_or(grace));
     }
 }

@@ -1,36 +1,8 @@
-//! Runs a sansip [`Machine`](sansip::Machine) on plain threads.
+//! Runs a sansip [`Machine`](sansip::Machine) on a thread of its own.
 //!
-//! A node is a machine behind one lock. A thread for each UDP socket, listener and connection waits for its socket,
-//! takes the lock, hands the machine what came, and does what it wants; one more thread keeps the time. So a datagram
-//! is answered by the thread that received it, and [`NodeHandle::with`] runs a closure on the caller's own thread.
-//!
-//! ```
-//! use sansip::{Input, Instant, Machine, Output, Proto, SocketId};
-//!
-//! /// Sends every datagram back.
-//! struct Echo(Vec<Output>);
-//!
-//! impl Machine for Echo {
-//!     fn handle_input(&mut self, _: Instant, input: Input<'_>) {
-//!         if let Input::Datagram { socket, local, remote, payload } = input {
-//!             let payload = payload.to_vec().into();
-//!             self.0.push(Output::Transmit { socket, local, remote, payload });
-//!         }
-//!     }
-//!     fn poll_output(&mut self) -> Option<Output> {
-//!         self.0.pop()
-//!     }
-//!     fn poll_timeout(&self) -> Option<Instant> {
-//!         None
-//!     }
-//! }
-//!
-//! let node = sansip_blocking::spawn(Echo(Vec::new()))?;
-//! let addr = "127.0.0.1:0".parse().unwrap();
-//! node.with(|echo, _now| echo.0.push(Output::Bind { socket: SocketId(1), proto: Proto::Udp, addr }))?;
-//! node.stop(std::time::Duration::ZERO);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! A node is one thread that owns sockets and timer, and waits in one place for whatever comes next. [`spawn`] starts
+//! it, and the [`NodeHandle`] that comes back runs closures on the machine between two rounds, on the caller's own
+//! thread. However many connections there are, there is no other thread but one for name look-ups.
 //!
 //! An application is a [`Service`](sansip::Service) inside of a [`Host`](sansip::Host), and its handle sends requests:
 //!
@@ -54,15 +26,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod clock;
-mod dns;
 mod engine;
 mod handle;
 mod node;
-mod tcp;
-mod udp;
+mod sources;
 
-pub use clock::{now, seed};
+pub use engine::now;
 pub use handle::Sent;
 pub use node::{NodeHandle, WeakNodeHandle, spawn};
 pub use sansip::{NodeError, Received, RequestError};
+pub use sansip_net::seed;

@@ -2,21 +2,28 @@ use std::{
     fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
+    thread,
     time::Duration,
 };
 
 use sansip::{Instant, Machine, NodeError};
 
-use crate::engine::Shared;
+use crate::engine::{Engine, Shared, now};
 
-/// Starts threads that run `machine` until it stops, every handle is gone, or one asks for the end.
+/// Starts a thread that runs `machine` until it stops, every handle is gone, or one asks for the end.
+///
+/// What the machine wants from the start is done, or begun, when this returns.
 ///
 /// # Errors
 ///
-/// If the system has no thread to give.
+/// If the system has no thread or no file to give.
 pub fn spawn<M: Machine + Send + 'static>(machine: M) -> io::Result<NodeHandle<M>> {
-    let shared = Shared::start(machine)?;
-    Ok(NodeHandle { owner: Arc::new(Owner { shared }) })
+    let (mut engine, waker) = Engine::new()?;
+    let shared = Arc::new(Shared::new(machine, waker));
+    let handle = NodeHandle { owner: Arc::new(Owner { shared: Arc::clone(&shared) }) };
+    engine.round(&shared);
+    thread::Builder::new().name("sansip".into()).spawn(move || engine.run(&shared))?;
+    Ok(handle)
 }
 
 /// Reaches a running node from any thread. Cheap to clone; the node ends when the last one is dropped.
@@ -30,28 +37,28 @@ impl<M: Machine + Send + 'static> NodeHandle<M> {
     /// The machine waits while it runs. A panic in the closure is caught: the node goes on, and the caller gets
     /// [`NodeError::Panicked`]. From inside the machine or of another closure it is [`NodeError::Inside`].
     pub fn with<R>(&self, f: impl FnOnce(&mut M, Instant) -> R) -> Result<R, NodeError> {
-        if self.owner.shared.is_inside() {
+        let shared = &self.owner.shared;
+        if shared.is_inside() {
             return Err(NodeError::Inside);
         }
-        let guarded = |machine: &mut M, now| catch_unwind(AssertUnwindSafe(|| f(machine, now)));
-        let outcome = self.owner.shared.run(guarded).ok_or(NodeError::Gone)?;
-        outcome.map_err(|_| NodeError::Panicked)
+        let outcome = shared.enter(|machine| catch_unwind(AssertUnwindSafe(|| f(machine, now()))));
+        shared.wake();
+        outcome.ok_or(NodeError::Gone)?.map_err(|_| NodeError::Panicked)
     }
 
-    /// Ends the node when `grace` has passed, or before if its machine stops by itself; returns when all its threads
-    /// but running name look-ups have ended.
+    /// Ends the node when `grace` has passed, or before if its machine stops by itself; returns when it has ended.
     ///
     /// Connections that the machine has not brought to their end are dropped. From inside the machine it returns at once.
     pub fn stop(&self, grace: Duration) {
         self.owner.shared.stop(grace);
         if !self.owner.shared.is_inside() {
-            self.owner.shared.await_end();
+            self.owner.shared.ended.wait();
         }
     }
 
     /// Tells whether the node has ended.
     pub fn is_gone(&self) -> bool {
-        !self.owner.shared.is_inside() && self.owner.shared.is_gone()
+        self.owner.shared.ended.get().is_some()
     }
 
     /// Returns a handle that does not keep the node alive.
@@ -97,11 +104,11 @@ impl<M: Machine + Send + 'static> fmt::Debug for WeakNodeHandle<M> {
 }
 
 /// What all handles share, so that the last one ends the node.
-struct Owner<M: Machine + Send + 'static> {
+struct Owner<M> {
     shared: Arc<Shared<M>>,
 }
 
-impl<M: Machine + Send + 'static> Drop for Owner<M> {
+impl<M> Drop for Owner<M> {
     fn drop(&mut self) {
         self.shared.stop(Duration::ZERO);
     }

@@ -1,20 +1,24 @@
 use std::time::Duration;
 
 use sansip::{
-    ClientHandle, Cx, Host, NodeError, Outgoing, Received, RequestError, Response, SendError, Service,
+    ClientHandle, Cx, Host, Nested, NodeError, Outgoing, Received, RequestError, Response, SendError, Service,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::NodeHandle;
 
-impl<S: Service + Send + 'static> NodeHandle<Host<S>> {
+impl<S, M> NodeHandle<M>
+where
+    S: Service + Send + 'static,
+    M: Nested<Inner = Host<S>> + Send + 'static,
+{
     /// Runs a closure with the service and its endpoint, and returns its result.
     pub async fn with_service<R, F>(&self, f: F) -> Result<R, NodeError>
     where
         F: FnOnce(&mut S, &mut Cx<'_>) -> R + Send + 'static,
         R: Send + 'static,
     {
-        self.with(move |host, now| host.with(now, f)).await
+        self.with(move |machine, now| machine.inner().with(now, f)).await
     }
 
     /// Sends a request and returns its final response.
@@ -29,7 +33,7 @@ impl<S: Service + Send + 'static> NodeHandle<Host<S>> {
         // Whoever sent it may not listen any more, or not keep up.
         let provisional = move |received| drop(provisional.try_send(received));
         let end = move |outcome| drop(end.send(outcome));
-        let sent = self.with(move |host, now| host.follow(now, outgoing, provisional, end));
+        let sent = self.with(move |machine, now| machine.inner().follow(now, outgoing, provisional, end));
         let sent: Result<_, SendError> = sent.await?;
         Ok(Sent { client: sent?, provisionals, ended })
     }
@@ -44,7 +48,7 @@ impl<S: Service + Send + 'static> NodeHandle<Host<S>> {
     /// Ends all calls when they are over or `grace` has passed, then all connections in order, then the node.
     pub async fn shutdown(&self, grace: Duration) {
         // If the node has ended already, so has all else.
-        let longest = self.with(move |host, now| host.shut_down(now, grace)).await;
+        let longest = self.with(move |machine, now| machine.inner().shut_down(now, grace)).await;
         self.stop(longest.unwrap_or(grace)).await;
     }
 }

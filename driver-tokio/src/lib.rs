@@ -63,7 +63,6 @@
 
 mod async_service;
 mod clock;
-mod dns;
 mod handle;
 mod node;
 mod reactor;
@@ -71,10 +70,11 @@ mod tcp;
 mod udp;
 
 pub use async_service::{Asked, Async, AsyncNode, AsyncService, spawn_async};
-pub use clock::{now, seed};
+pub use clock::now;
 pub use handle::Sent;
 pub use node::{Node, NodeHandle, WeakNodeHandle, node, spawn};
 pub use sansip::{NodeError, Received, RequestError};
+pub use sansip_net::seed;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -6,15 +6,19 @@ use std::{
     time::Duration,
 };
 
-use sansip::{Input, Instant, IoKind, Machine, Output, Proto, SocketId};
+use bytes::Bytes;
+use sansip::{
+    CloseHow, ConnId, DnsError, DnsName, Input, Instant, Machine, QueryId, RecordKind, SocketId, Unreachable,
+};
+use sansip_net::{BUFFER, Hands, Lookups, WALL, drain, wall};
 use tokio::{
+    runtime::Handle,
     sync::mpsc,
     time::{Sleep, sleep},
 };
 
 use crate::{
-    clock::{moment, now, wall},
-    dns::Dns,
+    clock::{moment, now},
     node::Letter,
     tcp::Tcp,
     udp::Udp,
@@ -29,53 +33,62 @@ pub(crate) struct Reactor<M> {
     mailbox: mpsc::Receiver<Letter<M>>,
     /// When the machine is to be done at the latest.
     until: Option<Instant>,
-    udp: Vec<Udp>,
-    tcp: Tcp,
-    dns: Dns,
+    sockets: Sockets,
+    answers: mpsc::UnboundedReceiver<Input<'static>>,
     /// When to look at the wall clock again.
     wall: Instant,
     sleep: Pin<Box<Sleep>>,
     armed: Option<Instant>,
     buffer: Box<[u8]>,
+}
+
+/// All that the machine has open.
+struct Sockets {
+    udp: Vec<Udp>,
+    tcp: Tcp,
+    lookups: Lookups,
+    /// Where look-ups put their answers; bounded as they are.
+    answer: mpsc::UnboundedSender<Input<'static>>,
     /// Something was opened or found after its turn in this round, and has no waker yet.
     again: bool,
 }
 
 impl<M: Machine> Reactor<M> {
     pub(crate) fn new(machine: M, mailbox: mpsc::Receiver<Letter<M>>) -> Self {
+        let (answer, answers) = mpsc::unbounded_channel();
+        let (udp, tcp, lookups) = (Vec::new(), Tcp::new(), Lookups::default());
         Self {
             machine,
             mailbox,
             until: None,
-            udp: Vec::new(),
-            tcp: Tcp::new(),
-            dns: Dns::default(),
+            sockets: Sockets { udp, tcp, lookups, answer, again: false },
+            answers,
             wall: Instant::EPOCH,
             sleep: Box::pin(sleep(Duration::ZERO)),
             armed: None,
             buffer: vec![0; BUFFER].into(),
-            again: false,
         }
     }
 
     /// Closes all that is open, then the mailbox, by which handles see that the node has ended.
     pub(crate) fn into_machine(self) -> M {
-        let Self { machine, mailbox, udp, tcp, dns, .. } = self;
-        drop((udp, tcp, dns));
+        let Self { machine, mailbox, sockets, .. } = self;
+        drop(sockets);
         drop(mailbox);
         machine
     }
 
     /// Runs one round; ready when the node has ended.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.again = false;
+        self.sockets.again = false;
         self.tell_time();
         self.read_mailbox(cx);
         self.read_datagrams(cx);
+        self.read_complaints(cx);
         self.accept(cx);
         self.serve_connections(cx);
         self.take_answers(cx);
-        self.flush_datagrams(cx);
+        self.flush_datagrams();
         let now = now();
         if self.machine.is_stopped() || self.until.is_some_and(|until| until <= now) {
             return Poll::Ready(());
@@ -107,66 +120,79 @@ impl<M: Machine> Reactor<M> {
                 Poll::Ready(None) => return self.until = Some(now()),
             }
         }
-        self.again = true;
+        self.sockets.again = true;
     }
 
     fn read_datagrams(&mut self, cx: &mut Context<'_>) {
-        for at in 0..self.udp.len() {
+        for at in 0..self.sockets.udp.len() {
             for left in (0..BURST).rev() {
                 // The machine may close sockets in between.
-                let Some(udp) = self.udp.get(at) else { return };
+                let Some(udp) = self.sockets.udp.get(at) else { return };
                 let Poll::Ready(received) = udp.poll_receive(cx, &mut self.buffer) else { break };
                 if let Some(input) = received {
                     self.machine.handle_input(now(), input);
                     self.drain();
                 }
-                self.again |= left == 0;
+                self.sockets.again |= left == 0;
+            }
+        }
+    }
+
+    fn read_complaints(&mut self, cx: &mut Context<'_>) {
+        for at in 0..self.sockets.udp.len() {
+            for left in (0..BURST).rev() {
+                let Some(udp) = self.sockets.udp.get_mut(at) else { return };
+                let Poll::Ready(complaint) = udp.poll_complaint(cx) else { break };
+                self.take(complaint);
+                self.sockets.again |= left == 0;
             }
         }
     }
 
     fn accept(&mut self, cx: &mut Context<'_>) {
         for _ in 0..BURST {
-            let Poll::Ready(accepted) = self.tcp.poll_accept(cx) else { return };
+            let Poll::Ready(accepted) = self.sockets.tcp.poll_accept(cx) else { return };
             self.take(accepted);
         }
-        self.again = true;
+        self.sockets.again = true;
     }
 
     fn serve_connections(&mut self, cx: &mut Context<'_>) {
         for _ in 0..BURST {
-            let Poll::Ready(conn) = self.tcp.poll_ready(cx) else { return };
+            let Poll::Ready(conn) = self.sockets.tcp.poll_ready(cx) else { return };
             for left in (0..STEPS).rev() {
-                let Some(input) = self.tcp.step(conn, &mut self.buffer) else { break };
+                let Some(input) = self.sockets.tcp.step(conn, &mut self.buffer) else { break };
                 self.machine.handle_input(now(), input);
                 self.drain();
                 if left == 0 {
-                    self.tcp.again(conn);
+                    self.sockets.tcp.again(conn);
                 }
             }
         }
-        self.again = true;
+        self.sockets.again = true;
     }
 
     fn take_answers(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(answer) = self.dns.poll_answer(cx) {
+        // The channel cannot end, as this end of it holds a sender.
+        while let Poll::Ready(Some(answer)) = self.answers.poll_recv(cx) {
             self.take(answer);
         }
     }
 
-    fn flush_datagrams(&mut self, cx: &mut Context<'_>) {
-        for at in 0..self.udp.len() {
-            if let Some(failed) = self.udp.get_mut(at).and_then(|udp| udp.poll_flush(cx)) {
+    fn flush_datagrams(&mut self) {
+        for at in 0..self.sockets.udp.len() {
+            if let Some(failed) = self.sockets.udp.get_mut(at).and_then(Udp::flush) {
                 self.take(failed);
-                self.again = true;
+                self.sockets.again = true;
             }
         }
     }
 
     /// Sees to it that the next round comes in time.
     fn arm(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let next = [self.machine.poll_timeout(), self.until].into_iter().flatten().min();
-        if self.again || next.is_some_and(|next| next <= now) {
+        let room = self.sockets.udp.iter().any(Udp::waits).then(|| now + ROOM);
+        let next = [self.machine.poll_timeout(), self.until, room].into_iter().flatten().min();
+        if self.sockets.again || next.is_some_and(|next| next <= now) {
             cx.waker().wake_by_ref();
             return;
         }
@@ -188,67 +214,51 @@ impl<M: Machine> Reactor<M> {
         self.drain();
     }
 
-    /// Does all that the machine wants, until it wants nothing more.
     fn drain(&mut self) {
-        loop {
-            let told = match self.machine.poll_output() {
-                Some(output) => self.perform(output),
-                None => match self.tcp.flush() {
-                    Some(told) => Some(told),
-                    None => return,
-                },
-            };
-            if let Some(input) = told {
-                self.machine.handle_input(now(), input);
-            }
-        }
+        drain(&mut self.machine, &mut self.sockets, now);
+    }
+}
+
+impl Hands for Sockets {
+    fn bind(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
+        self.again = true;
+        let (udp, local) = Udp::bind(id, addr)?;
+        self.udp.push(udp);
+        Ok(local)
     }
 
-    /// Does what the machine wants, and returns what is to be told at once.
-    fn perform(&mut self, output: Output) -> Option<Input<'static>> {
-        match output {
-            Output::Transmit { socket, remote, payload, .. } => {
-                let udp = self.udp.iter_mut().find(|udp| udp.id == socket)?;
-                return udp.send(remote, payload);
-            }
-            Output::Send { conn, data } => self.tcp.send(conn, data),
-            Output::Close { conn, how } => self.tcp.close(conn, how),
-            Output::Connect { conn, proto: Proto::Tcp, remote, .. } => self.tcp.connect(conn, remote),
-            Output::Connect { conn, .. } => {
-                return Some(Input::Closed { conn, error: Some(IoKind::Unsupported) });
-            }
-            Output::Bind { socket, proto, addr } => {
-                self.again = true;
-                if addr.ip().is_unspecified() {
-                    self.machine.handle_input(now(), Input::Interfaces(sansip_interfaces::interfaces()));
-                }
-                let result = self.bind(socket, proto, addr).map_err(|error| IoKind::from(&error));
-                return Some(Input::Bound { socket, result });
-            }
-            Output::Unbind { socket } => {
-                self.again = true;
-                self.udp.retain(|udp| udp.id != socket);
-                self.tcp.unlisten(socket);
-            }
-            Output::Resolve { query, name, kind } => {
-                let error = self.dns.start(query, name, kind).err()?;
-                return Some(Input::Resolved { query, result: Err(error) });
-            }
-            _ => {}
-        }
-        None
+    fn listen(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
+        self.again = true;
+        self.tcp.listen(id, addr)
     }
 
-    fn bind(&mut self, socket: SocketId, proto: Proto, addr: SocketAddr) -> io::Result<SocketAddr> {
-        match proto {
-            Proto::Udp => {
-                let (udp, local) = Udp::bind(socket, addr)?;
-                self.udp.push(udp);
-                Ok(local)
-            }
-            Proto::Tcp => self.tcp.listen(socket, addr),
-            _ => Err(io::ErrorKind::Unsupported.into()),
-        }
+    fn unbind(&mut self, id: SocketId) {
+        self.again = true;
+        self.udp.retain(|udp| udp.id != id);
+        self.tcp.unlisten(id);
+    }
+
+    fn transmit(&mut self, id: SocketId, remote: SocketAddr, payload: Bytes) -> Option<Unreachable> {
+        self.udp.iter_mut().find(|udp| udp.id == id)?.send(remote, payload)
+    }
+
+    fn connect(&mut self, id: ConnId, remote: SocketAddr) -> io::Result<()> {
+        self.tcp.connect(id, remote);
+        Ok(())
+    }
+
+    fn send(&mut self, id: ConnId, data: Bytes) {
+        self.tcp.send(id, &data);
+    }
+
+    fn close(&mut self, id: ConnId, how: CloseHow) {
+        self.tcp.close(id, how);
+    }
+
+    fn resolve(&mut self, id: QueryId, name: DnsName, kind: RecordKind) -> Result<(), DnsError> {
+        let answer = self.answer.clone();
+        // The node may have ended when there is an answer.
+        self.lookups.start(&Handle::current(), id, name, kind, move |found| drop(answer.send(found)))
     }
 }
 
@@ -258,8 +268,5 @@ const BURST: usize = 64;
 /// What one connection may do in one round.
 const STEPS: usize = 8;
 
-/// More than any datagram: UDP cannot carry 65,508 bytes.
-const BUFFER: usize = 65_536;
-
-/// How often the wall clock is told.
-const WALL: Duration = Duration::from_secs(60);
+/// How long datagrams wait before they are tried again when the kernel had no room.
+const ROOM: Duration = Duration::from_millis(1);

@@ -1,8 +1,8 @@
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     future::Future,
-    io::{self, IoSlice},
-    net::{Shutdown, SocketAddr},
+    io,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -12,9 +12,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf as _, Bytes};
-use sansip::{CloseHow, ConnId, Input, IoKind, PeerInfo, SocketId};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use sansip::{CloseHow, ConnId, Input, PeerInfo, SocketId};
+use sansip_net::{Conn, Stream};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -27,18 +27,17 @@ use tokio::{
 /// Each connection has a waker of its own which puts it on a list, so a round costs what is ready and not what is open.
 pub(crate) struct Tcp {
     listeners: Vec<Listener>,
-    conns: HashMap<ConnId, Conn>,
+    conns: HashMap<ConnId, Entry>,
     accepted: u64,
     /// The connections that may go on, each of them once, so it is bounded.
     ready: UnboundedReceiver<ConnId>,
     wake: UnboundedSender<ConnId>,
-    unwritten: Vec<ConnId>,
 }
 
 impl Tcp {
     pub(crate) fn new() -> Self {
         let (wake, ready) = unbounded_channel();
-        Self { listeners: Vec::new(), conns: HashMap::new(), accepted: 0, ready, wake, unwritten: Vec::new() }
+        Self { listeners: Vec::new(), conns: HashMap::new(), accepted: 0, ready, wake }
     }
 
     pub(crate) fn listen(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
@@ -53,45 +52,25 @@ impl Tcp {
     }
 
     pub(crate) fn connect(&mut self, id: ConnId, remote: SocketAddr) {
-        self.insert(id, Stage::Opening(Box::pin(TcpStream::connect(remote))));
+        self.insert(id, Stage::Opening(Box::pin(TcpStream::connect(remote))), Conn::opening);
     }
 
-    /// Queues bytes; [`Self::flush`] writes them.
-    pub(crate) fn send(&mut self, id: ConnId, data: Bytes) {
-        if let Some(conn) = self.conns.get_mut(&id).filter(|_| !data.is_empty()) {
-            if conn.unsent.is_empty() {
-                self.unwritten.push(id);
-            }
-            conn.unsent.push_back(data);
-        }
+    /// Queues bytes, to be written when the connection has its turn.
+    pub(crate) fn send(&mut self, id: ConnId, data: &[u8]) {
+        self.conns.get_mut(&id).into_iter().for_each(|entry| entry.conn.send(data));
+        self.again(id);
     }
 
     pub(crate) fn close(&mut self, id: ConnId, how: CloseHow) {
         match how {
             CloseHow::Flush => {
-                if let Some(conn) = self.conns.get_mut(&id) {
-                    conn.flushes = true;
-                    self.unwritten.push(id);
-                }
+                self.conns.get_mut(&id).into_iter().for_each(|entry| entry.conn.flush());
+                self.again(id);
             }
             CloseHow::Reset => {
-                if let Some(Conn { stage: Stage::Open(stream), .. }) = self.conns.remove(&id) {
-                    // Best effort: without it the peer sees an orderly end.
-                    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-                }
+                self.conns.remove(&id).into_iter().for_each(|entry| entry.conn.reset());
             }
         }
-    }
-
-    /// Writes what [`Self::send`] queued, and tells of one connection how far it came; `None` when all is tried.
-    pub(crate) fn flush(&mut self) -> Option<Input<'static>> {
-        while let Some(&id) = self.unwritten.last() {
-            match self.conns.get_mut(&id).and_then(Conn::write) {
-                Some(input) => return Some(self.forget_if_closed(id, input)),
-                None => self.unwritten.pop(),
-            };
-        }
-        None
     }
 
     /// Accepts one connection.
@@ -102,7 +81,7 @@ impl Tcp {
                 let socket = listener.id;
                 let conn = ConnId(2 * self.accepted + 1);
                 self.accepted += 1;
-                self.insert(conn, Stage::Open(stream));
+                self.insert(conn, Stage::Open(stream), Conn::accepted);
                 // The others get their turn first next time.
                 self.listeners.rotate_left(at + 1);
                 let peer = PeerInfo::default();
@@ -116,52 +95,45 @@ impl Tcp {
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<ConnId> {
         // The list cannot end, as this end of it holds a sender.
         let Some(id) = ready!(self.ready.poll_recv(cx)) else { return Poll::Pending };
-        if let Some(conn) = self.conns.get(&id) {
+        if let Some(entry) = self.conns.get(&id) {
             // A swap, so that whatever made the last waker wake is seen by what follows.
-            conn.wake.queued.swap(false, Ordering::AcqRel);
+            entry.wake.queued.swap(false, Ordering::AcqRel);
         }
         Poll::Ready(id)
     }
 
     /// Has a connection's turn come again after all others.
     pub(crate) fn again(&self, id: ConnId) {
-        if let Some(conn) = self.conns.get(&id) {
-            conn.waker.wake_by_ref();
+        if let Some(entry) = self.conns.get(&id) {
+            entry.wake.wake_by_ref();
         }
     }
 
     /// Does one thing for a connection; to be called until `None`.
     pub(crate) fn step<'b>(&mut self, id: ConnId, buffer: &'b mut [u8]) -> Option<Input<'b>> {
-        let conn = self.conns.get_mut(&id)?;
-        let input = conn.open().or_else(|| conn.write()).or_else(|| conn.read(buffer))?;
-        Some(self.forget_if_closed(id, input))
-    }
-
-    fn forget_if_closed<'b>(&mut self, id: ConnId, input: Input<'b>) -> Input<'b> {
+        let input = self.conns.get_mut(&id)?.conn.step(buffer)?;
         if matches!(input, Input::Closed { .. }) {
             self.conns.remove(&id);
         }
-        input
+        Some(input)
     }
 
-    fn insert(&mut self, id: ConnId, stage: Stage) {
+    fn insert(&mut self, id: ConnId, stage: Stage, begin: fn(ConnId, Tracked) -> Conn<Tracked>) {
         let wake = Arc::new(ConnWake { id, queued: AtomicBool::new(false), ready: self.wake.clone() });
         let waker = Waker::from(Arc::clone(&wake));
-        waker.wake_by_ref();
-        let unsent = VecDeque::new();
-        self.conns.insert(id, Conn { id, stage, unsent, flushes: false, ended: false, wake, waker });
+        wake.wake_by_ref();
+        self.conns.insert(id, Entry { conn: begin(id, Tracked { stage, waker }), wake });
     }
 }
 
-struct Conn {
-    id: ConnId,
-    stage: Stage,
-    unsent: VecDeque<Bytes>,
-    /// Our end is told when nothing is unsent.
-    flushes: bool,
-    /// The peer's end has come.
-    ended: bool,
+struct Entry {
+    conn: Conn<Tracked>,
     wake: Arc<ConnWake>,
+}
+
+/// A stream that wakes its connection when it may go on.
+struct Tracked {
+    stage: Stage,
     waker: Waker,
 }
 
@@ -170,77 +142,48 @@ enum Stage {
     Open(TcpStream),
 }
 
-impl Conn {
-    fn open(&mut self) -> Option<Input<'static>> {
-        let Stage::Opening(opening) = &mut self.stage else { return None };
-        let Poll::Ready(opened) = opening.as_mut().poll(&mut Context::from_waker(&self.waker)) else {
-            return None;
-        };
-        match opened.and_then(|stream| Ok((stream.local_addr()?, stream))) {
-            Ok((local, stream)) => {
-                no_delay(&stream);
-                self.stage = Stage::Open(stream);
-                Some(Input::Connected { conn: self.id, local, peer: PeerInfo::default() })
-            }
-            Err(error) => Some(self.broken(&error)),
+impl Tracked {
+    /// Polls the stream with the connection's waker.
+    fn poll<R>(
+        &mut self,
+        act: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> io::Result<R> {
+        let Stage::Open(stream) = &mut self.stage else { return Err(io::ErrorKind::NotConnected.into()) };
+        done(act(Pin::new(stream), &mut Context::from_waker(&self.waker)))
+    }
+}
+
+impl Stream for Tracked {
+    fn open(&mut self) -> io::Result<SocketAddr> {
+        if let Stage::Opening(opening) = &mut self.stage {
+            let stream = done(opening.as_mut().poll(&mut Context::from_waker(&self.waker)))?;
+            self.stage = Stage::Open(stream);
         }
+        self.poll(|stream, _| Poll::Ready(stream.local_addr()))
     }
 
-    /// Writes what is unsent, then tells our end if it is wanted.
-    fn write(&mut self) -> Option<Input<'static>> {
-        let Stage::Open(stream) = &mut self.stage else { return None };
-        if self.unsent.is_empty() {
-            if self.flushes {
-                // It may be told again, and the peer may be gone.
-                let _ = SockRef::from(&*stream).shutdown(Shutdown::Write);
-            }
-            return self.ended.then_some(Input::Closed { conn: self.id, error: None });
-        }
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        for (slice, data) in slices.iter_mut().zip(&self.unsent) {
-            *slice = IoSlice::new(data);
-        }
-        let count = self.unsent.len().min(SLICES);
-        let cx = &mut Context::from_waker(&self.waker);
-        let bytes = match Pin::new(stream).poll_write_vectored(cx, &slices[..count]) {
-            Poll::Pending => return None,
-            Poll::Ready(Err(error)) => return Some(self.broken(&error)),
-            Poll::Ready(Ok(bytes)) => bytes,
-        };
-        let mut left = bytes;
-        while let Some(first) = self.unsent.front_mut().filter(|_| left > 0) {
-            let now = left.min(first.len());
-            first.advance(now);
-            left -= now;
-            if first.is_empty() {
-                self.unsent.pop_front();
-            }
-        }
-        Some(Input::Drained { conn: self.id, bytes })
-    }
-
-    fn read<'b>(&mut self, buffer: &'b mut [u8]) -> Option<Input<'b>> {
-        let Stage::Open(stream) = &mut self.stage else { return None };
-        if self.ended {
-            return None;
-        }
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut into = ReadBuf::new(buffer);
-        match Pin::new(stream).poll_read(&mut Context::from_waker(&self.waker), &mut into) {
-            Poll::Pending => None,
-            Poll::Ready(Err(error)) => Some(self.broken(&error)),
-            Poll::Ready(Ok(())) if into.filled().is_empty() => {
-                (self.ended, self.flushes) = (true, true);
-                self.write()
-            }
-            Poll::Ready(Ok(())) => {
-                let len = into.filled().len();
-                Some(Input::Received { conn: self.id, data: &buffer[..len] })
-            }
-        }
+        self.poll(|stream, cx| stream.poll_read(cx, &mut into))?;
+        Ok(into.filled().len())
     }
 
-    fn broken(&self, error: &io::Error) -> Input<'static> {
-        Input::Closed { conn: self.id, error: Some(IoKind::from(error)) }
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.poll(|stream, cx| stream.poll_write(cx, data))
+    }
+
+    fn socket(&self) -> SockRef<'_> {
+        match &self.stage {
+            Stage::Open(stream) => SockRef::from(stream),
+            Stage::Opening(_) => panic!("only an open stream is asked for its socket"),
+        }
+    }
+}
+
+fn done<R>(polled: Poll<io::Result<R>>) -> io::Result<R> {
+    match polled {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 
@@ -252,17 +195,7 @@ struct Listener {
 
 impl Listener {
     fn bind(id: SocketId, addr: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        if addr.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        // On Windows the option would let two programs share the port.
-        #[cfg(not(windows))]
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&addr.into())?;
-        socket.listen(BACKLOG)?;
-        let socket = TcpListener::from_std(socket.into())?;
+        let socket = TcpListener::from_std(sansip_net::listen(addr)?)?;
         Ok(Self { id, socket, rest: None })
     }
 
@@ -275,7 +208,6 @@ impl Listener {
             let accepted = ready!(self.socket.poll_accept(cx));
             match accepted.and_then(|(stream, remote)| Ok((stream.local_addr()?, stream, remote))) {
                 Ok((local, stream, remote)) => {
-                    no_delay(&stream);
                     return Poll::Ready((stream, local, remote));
                 }
                 // The system is short of something, most likely of files: trying again at once would only burn time.
@@ -283,11 +215,6 @@ impl Listener {
             }
         }
     }
-}
-
-fn no_delay(stream: &TcpStream) {
-    // Best effort: it only makes small messages faster.
-    let _ = stream.set_nodelay(true);
 }
 
 struct ConnWake {
@@ -311,8 +238,3 @@ impl Wake for ConnWake {
 
 /// How long a listener rests that cannot accept.
 const REST: Duration = Duration::from_millis(100);
-
-const BACKLOG: i32 = 1024;
-
-/// Pieces written by one call.
-const SLICES: usize = 16;

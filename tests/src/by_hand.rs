@@ -4,9 +4,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use sansip::{CloseHow, Config, ConnId, Host, Input, Instant, Machine as _, Output, Proto, Seed, SocketId};
+use sansip::{
+    CloseHow, Config, ConnId, DialogHandle, Host, Input, Instant, Machine as _, Outgoing, Output, Proto,
+    Seed, SocketId,
+};
 
-use crate::phone::Phone;
+use crate::phone::{Note, Phone};
 
 /// An endpoint that a test feeds input by input, to be exact about what it does at which moment.
 ///
@@ -90,10 +93,37 @@ impl ByHand {
         panic!("it wants to be woken at {} again and again", self.now);
     }
 
+    /// Lets time pass without waking it.
+    pub fn stall(&mut self, time: Duration) {
+        self.now += time;
+    }
+
     /// Acts as its application and returns what it wants then.
     pub fn act<R>(&mut self, act: impl FnOnce(&mut Phone, &mut sansip::Cx<'_>) -> R) -> (R, Vec<Output>) {
         let result = self.host.with(self.now, act);
         (result, self.outputs())
+    }
+
+    /// Sends a request and returns its text.
+    ///
+    /// # Panics
+    /// If it sends anything else, or nothing.
+    pub fn send(&mut self, outgoing: Outgoing) -> String {
+        let (sent, wanted) = self.act(|_, cx| cx.request(outgoing));
+        sent.expect("there is a socket");
+        only(&wanted)
+    }
+
+    /// Returns the dialog that began first.
+    ///
+    /// # Panics
+    /// If none has begun.
+    pub fn first_dialog(&self) -> DialogHandle {
+        let dialog = |note: &Note| match note {
+            Note::Dialog(dialog, _) => Some(*dialog),
+            _ => None,
+        };
+        self.host.service().notes.iter().find_map(dialog).expect("a dialog has begun")
     }
 
     fn outputs(&mut self) -> Vec<Output> {
@@ -125,6 +155,34 @@ pub fn methods(outputs: &[Output]) -> Vec<String> {
     messages(outputs).iter().filter_map(method).collect()
 }
 
+/// Returns the one message among outputs.
+///
+/// # Panics
+/// If there are more, or none.
+pub fn only(outputs: &[Output]) -> String {
+    let mut texts = messages(outputs);
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    texts.remove(0)
+}
+
+/// Returns the message with this method among outputs.
+///
+/// # Panics
+/// If there is none.
+pub fn of_method(outputs: &[Output], method: &str) -> String {
+    let found = messages(outputs).into_iter().find(|text| text.starts_with(&format!("{method} ")));
+    found.unwrap_or_else(|| panic!("no {method} among {:?}", methods(outputs)))
+}
+
+/// Returns the first value of a header field.
+///
+/// # Panics
+/// If the message has none.
+pub fn field<'a>(text: &'a str, name: &str) -> &'a str {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
 /// Returns the connections that outputs end, and how.
 pub fn closes(outputs: &[Output]) -> Vec<(ConnId, CloseHow)> {
     let close = |output: &Output| match output {
@@ -140,6 +198,7 @@ pub struct Raw {
     method: &'static str,
     /// The number that makes Call-ID, branch and From tag its own.
     number: usize,
+    from: usize,
     call_id: Option<String>,
     transport: &'static str,
     cseq: u32,
@@ -152,7 +211,7 @@ impl Raw {
     /// Makes a request whose Call-ID, branch and From tag show a number.
     pub fn new(method: &'static str, number: usize) -> Self {
         let (to_tag, fields, body) = (String::new(), String::new(), String::new());
-        Self { method, number, call_id: None, transport: "UDP", cseq: 1, to_tag, fields, body }
+        Self { method, number, from: number, call_id: None, transport: "UDP", cseq: 1, to_tag, fields, body }
     }
 
     /// Has it go over TCP.
@@ -183,6 +242,13 @@ impl Raw {
         self
     }
 
+    /// Puts it in the dialog that request `number` and a To tag of the endpoint's have made.
+    #[must_use]
+    pub fn within(mut self, number: usize, tag: &str) -> Self {
+        self.from = number;
+        self.call_id(&format!("call-{number}")).to_tag(tag)
+    }
+
     /// Adds a header field.
     #[must_use]
     pub fn field(mut self, name: &str, value: &str) -> Self {
@@ -199,7 +265,7 @@ impl Raw {
 
     /// Writes it.
     pub fn text(&self) -> String {
-        let Self { method, number, transport, cseq, to_tag, fields, body, .. } = self;
+        let Self { method, number, from, transport, cseq, to_tag, fields, body, .. } = self;
         let call_id = self.call_id.clone().unwrap_or_else(|| format!("call-{number}"));
         let contact = match *method {
             "INVITE" => format!("Contact: <sip:peer@{}>\r\n", ByHand::PEER),
@@ -207,7 +273,7 @@ impl Raw {
         };
         format!(
             "{method} sip:us@{us} SIP/2.0\r\nVia: SIP/2.0/{transport} {peer};branch=z9hG4bK-{number}\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:peer@example.com>;tag=from-{number}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:peer@example.com>;tag=from-{from}\r\n\
              To: <sip:us@example.com>{to_tag}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n\
              {contact}{fields}Content-Length: {length}\r\n\r\n{body}",
             us = ByHand::ADDR,
@@ -229,4 +295,18 @@ pub fn answer(request: &str, status: u16, tag: &str, fields: &[&str]) -> String 
     lines.extend(fields.iter().map(|field| (*field).to_owned()));
     lines.push("Content-Length: 0\r\n\r\n".into());
     lines.join("\r\n")
+}
+
+/// Writes a request of the peer in the dialog that an INVITE of the endpoint's and the peer's tag make.
+pub fn from_peer(invite: &str, tag: &str, method: &str, cseq: u32, fields: &str) -> String {
+    format!(
+        "{method} sip:us@{us} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};branch=z9hG4bK-{method}-{cseq}\r\nMax-Forwards: 70\r\n\
+         From: {to};tag={tag}\r\nTo: {from}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n{fields}\
+         Content-Length: 0\r\n\r\n",
+        us = ByHand::ADDR,
+        peer = ByHand::PEER,
+        to = field(invite, "To"),
+        from = field(invite, "From"),
+        call_id = field(invite, "Call-ID"),
+    )
 }

@@ -9,12 +9,15 @@ mod phone;
 mod process;
 mod program;
 mod rig;
+mod secured;
 pub mod simulated;
 mod sipp;
 mod skip;
 mod stranger;
 
-pub use by_hand::{ByHand, Raw, answer, closes, messages, methods, statuses};
+pub use by_hand::{
+    ByHand, Raw, answer, closes, field, from_peer, messages, methods, of_method, only, statuses,
+};
 pub use corpus::rfc4475;
 pub use kamailio::{Kamailio, Ports, TlsFiles};
 pub use loopback::{Peer, free_port};
@@ -22,6 +25,7 @@ pub use phone::{Conduct, Note, Phone, invite, offer, uri, uri_of};
 pub use process::{Finished, Process};
 pub use program::{Driver, Program, Server, Transport};
 pub use rig::{Family, OnThreads, OnTokio, Rig, Simulated};
+pub use secured::{Authority, SecuredServer, options};
 pub use sipp::{CallCounts, Running, Sipp};
 pub use skip::{require_tool, skipped};
 pub use stranger::{Log, Manner};

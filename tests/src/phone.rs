@@ -84,7 +84,7 @@ impl Phone {
         self
     }
 
-    /// Sets what it does with OPTIONS and MESSAGE.
+    /// Sets what it does with OPTIONS, MESSAGE and methods that have no callback.
     #[must_use]
     pub fn others(mut self, conduct: Conduct) -> Self {
         self.other = conduct;
@@ -206,6 +206,11 @@ impl Service for Phone {
     }
 
     fn message(&mut self, cx: &mut Cx<'_>, question: Question<Reply>) -> Answer<Reply> {
+        let conduct = self.other.clone();
+        self.conduct(cx, question, &conduct)
+    }
+
+    fn other(&mut self, cx: &mut Cx<'_>, question: Question<Reply>) -> Answer<Reply> {
         let conduct = self.other.clone();
         self.conduct(cx, question, &conduct)
     }

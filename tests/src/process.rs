@@ -57,6 +57,11 @@ impl Process {
         }
     }
 
+    /// Returns the number by which the system knows it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks the program to end as a terminal does on Ctrl-C.
     ///
     /// # Errors

@@ -115,7 +115,7 @@ fn resolve() {
     assert!(hand.host.endpoint().is_idle());
 }
 
-/// IC-20, RFC 3261 §21.4.9: nobody answers an INVITE, so it gets 408, and the question is void.
+/// C078, RFC 3261 §21.4.9: nobody answers an INVITE, so it gets 408, and the question is void.
 #[test]
 fn invite_answer() {
     let time = Duration::from_secs(50);
@@ -162,7 +162,7 @@ fn answer_that_was_dropped() {
     assert!(hand.host.endpoint().is_idle());
 }
 
-/// An INVITE that rings for too long is cancelled (RFC 3261 §9.1, §13.2.1).
+/// C078, IC-09: an INVITE that rings for too long is cancelled (RFC 3261 §9.1, §13.2.1).
 #[test]
 fn ringing() {
     let time = Duration::from_secs(40);

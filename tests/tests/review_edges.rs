@@ -9,11 +9,11 @@ use std::{
 };
 
 use sansip::{
-    ClientUpdate, Config, DialogEnd, DialogHandle, Input, Method, Outgoing, Output, Records, Reply,
-    SendError, Void,
+    ClientUpdate, Config, DialogEnd, Input, Method, Outgoing, Output, Records, Reply, SendError, Void,
 };
 use sansip_tests::{
-    ByHand, Conduct, Note, Phone, Raw, answer, invite, messages, methods, offer, statuses, uri_of,
+    ByHand, Conduct, Note, Phone, Raw, answer, field, from_peer, invite, methods, of_method, offer, only,
+    statuses, uri_of,
 };
 
 const CONTACT: &str = "Contact: <sip:bob@192.0.2.9:5060>";
@@ -26,53 +26,6 @@ fn hand(change: impl FnOnce(&mut Config)) -> ByHand {
 
 fn bob() -> sansip::UriBuf {
     uri_of("sip:bob@192.0.2.9:5060")
-}
-
-/// Sends a request and returns its text.
-fn send(hand: &mut ByHand, outgoing: Outgoing) -> String {
-    let (sent, wanted) = hand.act(|_, cx| cx.request(outgoing));
-    sent.expect("there is a socket");
-    only(&wanted)
-}
-
-/// Returns the one message among outputs.
-fn only(outputs: &[Output]) -> String {
-    let mut texts = messages(outputs);
-    assert_eq!(texts.len(), 1, "{texts:?}");
-    texts.remove(0)
-}
-
-/// Returns the message with this method among outputs.
-fn of_method(outputs: &[Output], method: &str) -> String {
-    let found = messages(outputs).into_iter().find(|text| text.starts_with(&format!("{method} ")));
-    found.unwrap_or_else(|| panic!("no {method} among {:?}", methods(outputs)))
-}
-
-fn field<'a>(text: &'a str, name: &str) -> &'a str {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    line.unwrap_or_else(|| panic!("no {name} in {text}"))
-}
-
-/// Writes a request of the peer in the dialog that an INVITE of ours and the peer's tag make.
-fn from_peer(invite: &str, tag: &str, method: &str, cseq: u32, fields: &str) -> String {
-    format!(
-        "{method} sip:us@{us} SIP/2.0\r\nVia: SIP/2.0/UDP {peer};branch=z9hG4bK-{method}-{cseq}\r\nMax-Forwards: 70\r\n\
-         From: {to};tag={tag}\r\nTo: {from}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n{fields}\
-         Content-Length: 0\r\n\r\n",
-        us = ByHand::ADDR,
-        peer = ByHand::PEER,
-        to = field(invite, "To"),
-        from = field(invite, "From"),
-        call_id = field(invite, "Call-ID"),
-    )
-}
-
-fn first_dialog(hand: &ByHand) -> DialogHandle {
-    let dialog = |note: &Note| match note {
-        Note::Dialog(dialog, _) => Some(*dialog),
-        _ => None,
-    };
-    hand.host.service().notes.iter().find_map(dialog).expect("a dialog has begun")
 }
 
 /// RFC 3261 §8.1.1.8, §12.1.1: an INVITE whose Contact no request can be sent to makes no dialog, so it is not accepted.
@@ -90,9 +43,9 @@ fn an_invite_without_a_usable_contact_is_refused() {
 #[test]
 fn no_reinvite_before_the_first_invite_is_answered() {
     let mut hand = hand(|_| ());
-    let request = send(&mut hand, invite(bob()));
+    let request = hand.send(invite(bob()));
     hand.datagram(answer(&request, 180, "b1", &[CONTACT]));
-    let dialog = first_dialog(&hand);
+    let dialog = hand.first_dialog();
     let (again, wanted) = hand.act(|_, cx| cx.request(Outgoing::in_dialog(Method::Invite, dialog)));
     assert_eq!((again, methods(&wanted).len()), (Err(SendError::InviteUnderWay), 0));
 }
@@ -101,7 +54,7 @@ fn no_reinvite_before_the_first_invite_is_answered() {
 #[test]
 fn an_invite_that_crosses_the_first_one_gets_491() {
     let mut hand = hand(|_| ());
-    let request = send(&mut hand, invite(bob()));
+    let request = hand.send(invite(bob()));
     hand.datagram(answer(&request, 180, "b1", &[CONTACT]));
     let crossing = from_peer(&request, "b1", "INVITE", 5, &format!("{CONTACT}\r\n"));
     assert_eq!(statuses(&hand.datagram(crossing)), [491]);
@@ -111,15 +64,15 @@ fn an_invite_that_crosses_the_first_one_gets_491() {
 #[test]
 fn rl_05_rseq_begins_anew_with_each_invite() {
     let mut hand = hand(|_| ());
-    let request = send(&mut hand, invite(bob()));
+    let request = hand.send(invite(bob()));
     let reliable = |rseq: &'static str| [CONTACT, "Require: 100rel", rseq];
     let wanted = hand.datagram(answer(&request, 183, "b1", &reliable("RSeq: 900")));
     assert_eq!(field(&of_method(&wanted, "PRACK"), "RAck"), "900 1 INVITE");
     hand.datagram(answer(&of_method(&wanted, "PRACK"), 200, "b1", &[]));
     hand.datagram(answer(&request, 200, "b1", &[CONTACT]));
-    let dialog = first_dialog(&hand);
+    let dialog = hand.first_dialog();
     for rseq in ["RSeq: 7", "RSeq: 5000"] {
-        let again = send(&mut hand, Outgoing::in_dialog(Method::Invite, dialog).body(offer()));
+        let again = hand.send(Outgoing::in_dialog(Method::Invite, dialog).body(offer()));
         let wanted = hand.datagram(answer(&again, 183, "b1", &reliable(rseq)));
         let rack = format!("{} {}", &rseq["RSeq: ".len()..], field(&again, "CSeq"));
         assert_eq!(field(&of_method(&wanted, "PRACK"), "RAck"), rack);
@@ -134,7 +87,7 @@ fn rl_05_rseq_begins_anew_with_each_invite() {
 fn forks_of_one_invite_are_bounded() {
     for limit in [1, 3] {
         let mut hand = hand(|config| config.limits.dialogs_per_call = limit);
-        let request = send(&mut hand, invite(bob()));
+        let request = hand.send(invite(bob()));
         let mut acked = 0;
         for fork in 0..20 {
             let wanted = hand.datagram(answer(&request, 200, &format!("b{fork}"), &[CONTACT]));
@@ -153,11 +106,11 @@ fn forks_of_one_invite_are_bounded() {
 #[test]
 fn a_fork_given_up_does_not_come_back() {
     let mut hand = hand(|config| config.limits.dialogs_per_call = 1);
-    let request = send(&mut hand, invite(bob()).keep_forks());
+    let request = hand.send(invite(bob()).keep_forks());
     hand.datagram(answer(&request, 200, "b1", &[CONTACT]));
     let other = hand.datagram(answer(&request, 200, "b2", &[CONTACT]));
     assert_eq!(methods(&other), ["ACK", "BYE"]);
-    let dialog = first_dialog(&hand);
+    let dialog = hand.first_dialog();
     let (_, wanted) = hand.act(|_, cx| cx.bye(dialog));
     hand.datagram(answer(&of_method(&wanted, "BYE"), 200, "", &[]));
     let copy = hand.datagram(answer(&request, 200, "b2", &[CONTACT]));
@@ -171,7 +124,7 @@ fn a_fork_given_up_does_not_come_back() {
 #[test]
 fn rc_06_a_session_that_ended_before_its_ack_left_does_not_come_back() {
     let mut hand = hand(|_| ());
-    let request = send(&mut hand, invite(bob()));
+    let request = hand.send(invite(bob()));
     let named = ["Contact: <sip:bob@pc.example.com>"];
     let wanted = hand.datagram(answer(&request, 200, "b1", &named));
     let [Output::Resolve { query, .. }] = wanted[..] else { panic!("{wanted:?}") };
@@ -236,14 +189,11 @@ fn a_reinvite_is_not_accepted_in_a_dialog_that_is_ending() {
     hand.datagram(over_tcp(Raw::new("INVITE", 1)));
     let (_, wanted) = hand.act(accept);
     let tag = field(&only(&wanted), "To").rsplit_once("tag=").expect("a tag").1.to_owned();
-    let in_dialog = |method, number, cseq: u32| {
-        let text = Raw::new(method, number).call_id("call-1").cseq(cseq).to_tag(&tag);
-        over_tcp(text).replace(&format!("tag=from-{number}"), "tag=from-1")
-    };
+    let in_dialog = |method, number, cseq| over_tcp(Raw::new(method, number).cseq(cseq).within(1, &tag));
     hand.datagram(in_dialog("ACK", 2, 1));
     assert_eq!(hand.host.service().acked(), 1);
     hand.datagram(in_dialog("INVITE", 3, 2));
-    let dialog = first_dialog(&hand);
+    let dialog = hand.first_dialog();
     // There is no room for the connection, so the peer is out of reach.
     let (_, _) = hand.act(|_, cx| cx.request(Outgoing::in_dialog(Method::Info, dialog)));
     let (_, wanted) = hand.act(accept);

@@ -2,7 +2,7 @@
 //!
 //! `SANSIP_SEED=n` replays one seed, `SANSIP_SEEDS=n` runs more of them; a failure prints the line that replays it.
 
-use std::{ops::Range, time::Duration};
+use std::{net::IpAddr, ops::Range, time::Duration};
 
 use sansip::{Body, Config, Method, Outgoing, Reply};
 use sansip_sim::{Draws, Place, Plan, Segments, Sim, here};
@@ -53,9 +53,17 @@ fn checks_see_violations() {
     let uri = format!("sip:{}", puppet.addr(&sim));
     bob.dial(&mut sim, &uri);
     let invite = puppet.expect(&mut sim, "INVITE");
-    for status in [200, 486, 180] {
-        puppet.reply_with(&mut sim, &invite, status, &format!("X: {status}"), b"");
+    for (status, field) in
+        [(183, "RSeq: 1"), (183, "RSeq: 1"), (200, "X: 200"), (486, "X: 486"), (180, "X: 180")]
+    {
+        puppet.reply_with(&mut sim, &invite, status, field, b"");
         sim.run_for(Duration::from_millis(7));
+    }
+    // Two PRACKs for one response, the older one later.
+    for (branch, cseq) in [("p", 9), ("q", 8)] {
+        let prack = request("PRACK", branch, cseq, "RAck: 1 1 INVITE\n");
+        puppet.send_to(&mut sim, bob.addr(), &prack.replace("To: <sip:bob@[remote]>", "To: <sip:b@b>;tag=b"));
+        sim.run_for(Duration::from_millis(100));
     }
     // A refusal that is not acknowledged, and a request twice on a stream.
     bob.act(&mut sim, |phone, _| phone.invite = Manner::Now(Reply::busy()));
@@ -76,6 +84,9 @@ fn checks_see_violations() {
         "repeats Some(486) after 7ms",
         "cancels before a provisional response",
         "is used twice",
+        "sends 8 late",
+        "is acknowledged twice",
+        "repeats Some(183) after 7ms",
         "1 refusals have 0 ACKs",
         "is sent twice over a stream",
     ] {
@@ -122,9 +133,18 @@ fn phones(sim: &mut Sim, draws: &mut Draws) -> Vec<Ua> {
             config.limits.invite_answer = draws.within(secs(5..60));
             config.limits.answer = draws.within(secs(2..31));
             config.ringing = draws.within(secs(5..90));
+            config.allow.push(Method::Update);
+            if draws.chance(0.3) {
+                // Its Contact is a name, so each request to it in a dialog waits for a look-up.
+                let host = format!("{name}.example.com");
+                let address: IpAddr = format!("10.1.0.{number}").parse().expect("an address");
+                sim.dns().name(&host, [address]);
+                config.host = Some(host.try_into().expect("a name is a valid value"));
+            }
             let phone = Phone::new(&format!("10.1.0.{number}"))
                 .invite(manner(draws))
                 .reinvite(manner(draws))
+                .rings_reliably(draws.chance(0.3))
                 .other(if draws.chance(0.8) { Manner::Now(Reply::ok()) } else { manner_of_others(draws) });
             Ua::configured(sim, name, config, phone)
         })
@@ -161,6 +181,7 @@ fn weather(sim: &mut Sim, draws: &mut Draws) {
     let (held, extra) = (draws.below(20) as f64 / 100.0, draws.within(millis(1..1500)));
     let cut = [Segments::Random, Segments::Whole, Segments::Fixed(1), Segments::Fixed(100)];
     let cut = draws.pick(&cut).copied().unwrap_or_default();
+    sim.dns().latency(Duration::ZERO..draws.within(millis(1..3000)));
     let links = sim.net().everywhere().delay(low..low + jitter).loss(loss).duplicate(copies).segments(cut);
     if !fair {
         links.reorder(held, extra);
@@ -179,7 +200,11 @@ fn plan_call(sim: &mut Sim, draws: &mut Draws, phones: &[Ua]) {
         (0..draws.below(3)).map(|_| (draws.chance(0.5), draws.within(secs(0..30)))).collect();
     let during: Vec<(bool, Method, Duration)> = (0..draws.below(4))
         .map(|_| {
-            let method = if draws.chance(0.5) { Method::Invite } else { Method::Info };
+            let method = match draws.below(4) {
+                0 => Method::Update,
+                1 => Method::Info,
+                _ => Method::Invite,
+            };
             (draws.chance(0.5), method, draws.within(secs(0..30)))
         })
         .collect();

@@ -4,17 +4,12 @@ use std::{
     env,
     error::Error,
     fmt::Write as _,
-    fs,
-    hint::black_box,
-    path::Path,
     process::{Command, ExitCode},
-    time::{Duration, Instant},
 };
 
-use sansip::Limits;
 use sansip_benches::{
-    Allocations, CASES, Case, Counting, Keep, Kept, Parser, Rate, Shape, build_counts, call_rate,
-    dialog_bytes, instructions, options_rate, simulator_rate, transaction_bytes,
+    Allocations, CASES, Case, Counting, Keep, Kept, Rate, Section, build_counts, call_rate, dialog_bytes,
+    grouped, instructions, machine, options_rate, simulator_rate, transaction_bytes,
 };
 
 #[global_allocator]
@@ -25,7 +20,7 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match *args {
         [] => report().map(|text| print!("{text}")),
-        ["--write"] => report().and_then(|text| write(&text)),
+        ["--write"] => report().and_then(|text| Ok(Section::Report.write(&text)?)),
         ["--memory", what] => memory_rows(what).map(|text| print!("{text}")),
         _ => Err("usage: report [--write]".into()),
     };
@@ -38,20 +33,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Where the report stands in the README.
-const MARKS: (&str, &str) = ("<!-- report -->\n", "<!-- end of report -->\n");
-
-fn write(report: &str) -> Result<(), Box<dyn Error>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(&path)?;
-    let (before, rest) = readme.split_once(MARKS.0).ok_or("README.md has no place for the report")?;
-    let (_, after) = rest.split_once(MARKS.1).ok_or("README.md has no end of the report")?;
-    fs::write(path, format!("{before}{}{report}{}{after}", MARKS.0, MARKS.1))?;
-    Ok(())
-}
-
 fn report() -> Result<String, Box<dyn Error>> {
-    let mut text = format!("Measured on {} on {}.\n\n", date(), machine());
+    let mut text = format!("Measured on {}.\n\n", machine());
     counted(&mut text)?;
     text += "### Memory\n\nBytes asked of the allocator, and resident.\n\n";
     text += "| kept | bytes | resident | must |\n|---|---:|---:|---:|\n";
@@ -92,28 +75,8 @@ fn memory_rows(what: &str) -> Result<String, Box<dyn Error>> {
 /// What repeats: instructions and allocations.
 fn counted(text: &mut String) -> Result<(), Box<dyn Error>> {
     let counts = build_counts()?;
-    let count = |case| instructions(&counts, case, None);
-    *text += "### Instructions to read a message\n\n| parser |";
-    for shape in Shape::ALL {
-        write!(text, " {} ({} B) |", shape.name(), shape.bytes().len())?;
-    }
-    *text += " INVITE must / aim |\n|---|---:|---:|---:|---:|---:|---:|\n";
-    for parser in Parser::ALL {
-        write!(text, "| {} |", parser.name())?;
-        for shape in Shape::ALL {
-            match count(Case::Parse(parser, shape))? {
-                Some(number) => write!(text, " {} |", grouped(number))?,
-                None => *text += " refused |",
-            }
-        }
-        *text += match parser {
-            Parser::Split => " ≤ 6,000 / 4,500 |\n",
-            Parser::Check => " ≤ 13,000 / 10,000 |\n",
-            Parser::Types => " ≤ 22,000 / 18,000 |\n",
-            _ => " |\n",
-        };
-    }
-    *text += "\nReading allocates nothing.\n\n### Instructions and allocations of an exchange\n\n";
+    let count = |case: Case| instructions(&counts, &case.name(), None);
+    *text += "### Instructions and allocations of an exchange\n\n";
     *text += "| exchange | instructions | must | allocations | must |\n|---|---:|---:|---:|---:|\n";
     for case in CASES {
         let mut heap = Allocations::default();
@@ -133,18 +96,7 @@ fn counted(text: &mut String) -> Result<(), Box<dyn Error>> {
 
 /// What drifts with the machine.
 fn timed(text: &mut String) -> Result<(), Box<dyn Error>> {
-    *text += "### Time to read the INVITE\n\n| parser | ns | must / aim |\n|---|---:|---:|\n";
-    for parser in Parser::ALL {
-        let bounds = match parser {
-            Parser::Split => "≤ 500 / 400",
-            Parser::Check => "≤ 1,200 / 900",
-            Parser::Types => "≤ 1,900 / 1,500",
-            _ => "",
-        };
-        writeln!(text, "| {} | {} | {bounds} |", parser.name(), nanos(parser))?;
-    }
-    *text +=
-        "\n### One core, in memory, on virtual time\n\n| exchange | live | ns each | a second | must |\n";
+    *text += "### One core, in memory, on virtual time\n\n| exchange | live | ns each | a second | must |\n";
     *text += "|---|---:|---:|---:|---:|\n";
     let mut row = |what: &str, rate: Rate, must: &str| {
         let (nanos, second) = (grouped(rate.nanos() as u64), grouped(rate.per_second() as u64));
@@ -163,39 +115,4 @@ fn timed(text: &mut String) -> Result<(), Box<dyn Error>> {
     *text += "\nEach is the middle one of nine parts of a run.\n";
     writeln!(text, "Growth from 1 k to 1 M live: {:.2} times.", many.nanos() / few.nanos())?;
     Ok(())
-}
-
-/// Returns the best of several runs: what disturbs a run makes it slower, never faster.
-fn nanos(parser: Parser) -> u128 {
-    let (bytes, limits) = (parser.input(Shape::Invite), Limits::default());
-    let times = 20_000;
-    let run = || {
-        let begin = Instant::now();
-        for _ in 0..times {
-            black_box(parser.read(black_box(&bytes), &limits));
-        }
-        begin.elapsed()
-    };
-    (0..9).map(|_| run()).min().unwrap_or(Duration::ZERO).as_nanos() / times
-}
-
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
-    groups.join(",")
-}
-
-fn date() -> String {
-    let output = Command::new("date").arg("+%Y-%m-%d").output();
-    let text = output.ok().and_then(|output| String::from_utf8(output.stdout).ok());
-    text.map_or_else(|| "an unknown day".into(), |text| text.trim().into())
-}
-
-fn machine() -> String {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let model = model.map_or("an unknown processor", |(_, model)| model);
-    format!("{} {} with {cpus} cores, {model}", env::consts::OS, env::consts::ARCH)
 }

@@ -1,14 +1,24 @@
-use sansip::{Config, HeaderValue, Limits, Method, NatPolicy, Timing, UdpSize, UriBuf};
+use std::path::PathBuf;
+
+use sansip::{Config, HeaderValue, Limits, Method, NatPolicy, Timing, UdpSize, UriBuf, syntax::Leniency};
 
 use super::{Level, Serve, Settings, section::section};
-use crate::{listen::Listen, node::Driver, span::Span};
+use crate::{
+    listen::Listen,
+    node::Driver,
+    secure::{Clients, Served, TlsFiles},
+    span::Span,
+};
 
 /// What a file may hold.
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
     serve: ServeSection,
+    tls: TlsSection,
+    websocket: WebSocketSection,
     endpoint: EndpointSection,
+    leniency: LeniencySection,
     timing: TimingSection,
     limits: LimitsSection,
 }
@@ -17,7 +27,10 @@ impl File {
     /// Sets what the file sets.
     pub(super) fn apply(self, settings: &mut Settings) {
         self.serve.apply(&mut settings.serve);
+        self.tls.apply(&mut settings.tls);
+        self.websocket.apply(&mut settings.websocket);
         self.endpoint.apply(&mut settings.endpoint);
+        self.leniency.apply(&mut settings.endpoint.leniency);
         self.timing.apply(&mut settings.endpoint.timing);
         self.limits.apply(&mut settings.endpoint.limits);
     }
@@ -28,8 +41,14 @@ pub(crate) fn defaults() -> String {
     let settings = Settings::default();
     let mut text = String::from("# All keys of the configuration file, with their defaults.\n\n[serve]\n");
     ServeSection::write(&settings.serve, &mut text);
+    text.push_str("\n[tls]\n");
+    TlsSection::write(&settings.tls, &mut text);
+    text.push_str("\n[websocket]\n");
+    WebSocketSection::write(&settings.websocket, &mut text);
     text.push_str("\n[endpoint]\n");
     EndpointSection::write(&settings.endpoint, &mut text);
+    text.push_str("\n[leniency]\n");
+    LeniencySection::write(&settings.endpoint.leniency, &mut text);
     text.push_str("\n[timing]\n");
     TimingSection::write(&settings.endpoint.timing, &mut text);
     text.push_str("\n[limits]\n");
@@ -40,7 +59,7 @@ pub(crate) fn defaults() -> String {
 section! {
     /// What concerns the program.
     ServeSection of Serve {
-        /// The sockets to open: sip:HOST:PORT, with ;transport=tcp for TCP alone.
+        /// The sockets to open: sip:HOST:PORT, with ;transport=tcp for TCP alone, or tls, ws or wss.
         listen: Vec<Listen>,
         /// What runs the endpoint: tokio or blocking.
         driver: Driver,
@@ -50,6 +69,32 @@ section! {
         ring: Span,
         /// How long calls may take to end when the program is asked to end.
         grace: Span,
+    }
+}
+
+section! {
+    /// The files of TLS.
+    TlsSection of TlsFiles {
+        /// The file with the certificate and those that vouch for it, in PEM. It is read again on SIGHUP, as are the other two.
+        certificate: PathBuf,
+        /// The file with its private key, in PEM.
+        key: PathBuf,
+        /// The file with the certificates that are trusted to vouch for others; without it, those that the system trusts.
+        ca: PathBuf,
+        /// Whether clients show certificates: ignored, optional or required.
+        clients: Clients,
+        /// Whether any certificate of any server is accepted: whoever is in between can read and change all.
+        insecure: bool,
+    }
+}
+
+section! {
+    /// What is served over WebSocket.
+    WebSocketSection of Served {
+        /// The paths that are served, with what lies below them; none for all.
+        paths: Vec<String>,
+        /// The origins of the pages whose browsers are served, such as https://example.com; none for all.
+        origins: Vec<String>,
     }
 }
 
@@ -90,6 +135,26 @@ section! {
 }
 
 section! {
+    /// What is wrong with a message and yet forgiven.
+    LeniencySection of Leniency {
+        /// Several spaces within a start line.
+        spaces: bool,
+        /// A status line without the space behind the code.
+        bare_status: bool,
+        /// White space between angle brackets and their URI.
+        padded_uris: bool,
+        /// Tags and branches with characters that no token has.
+        wide_tokens: bool,
+        /// An ACK with the method of its INVITE in the CSeq.
+        ack_as_invite: bool,
+        /// Several rows of a header field that is no list.
+        repeated_rows: bool,
+        /// Malformed values of header fields that not every element reads.
+        malformed_values: bool,
+    }
+}
+
+section! {
     /// The base values of the transactions' timers.
     TimingSection of Timing {
         /// The round-trip time estimate.
@@ -124,6 +189,10 @@ section! {
         body_parts: usize,
         /// Media streams of a session description.
         streams: usize,
+        /// Lines of a session description.
+        sdp_lines: usize,
+        /// Formats of one media stream.
+        formats: usize,
         /// Calls at once.
         calls: usize,
         /// Transactions of one call at once.
@@ -140,6 +209,12 @@ section! {
         connections_per_listener: usize,
         /// Stream connections accepted from one address.
         connections_per_peer: usize,
+        /// Connections at once in the handshakes of TLS and WebSocket, beside those.
+        handshakes: usize,
+        /// Bytes that a peer may need for each of these handshakes.
+        handshake_bytes: usize,
+        /// Bytes of one WebSocket message.
+        ws_message: usize,
         /// Bytes on their way out of one connection.
         unsent: usize,
         /// How long a message may stay unfinished on a stream.
@@ -150,6 +225,8 @@ section! {
         linger: Span,
         /// How long a connection may take to open.
         connect: Span,
+        /// How long the handshakes of TLS and WebSocket may take.
+        handshake: Span,
         /// How long a name look-up may take.
         resolve: Span,
         /// Timers fired by one input.
@@ -187,10 +264,11 @@ mod tests {
         let config = Config::default();
         for (section, fields) in [
             ("endpoint", fields(&config)),
+            ("leniency", fields(&config.leniency)),
             ("timing", fields(&config.timing)),
             ("limits", fields(&config.limits)),
         ] {
-            let nested: BTreeSet<_> = ["timing", "limits"].map(String::from).into();
+            let nested: BTreeSet<_> = ["leniency", "timing", "limits"].map(String::from).into();
             assert_eq!(keys(section), &fields - &nested, "{section}");
         }
     }

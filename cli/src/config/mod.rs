@@ -12,12 +12,18 @@ use toml::de::{DeTable, DeValue};
 use tracing_subscriber::filter::LevelFilter;
 
 pub(crate) use self::keys::defaults;
-use crate::{listen::Listen, node::Driver};
+use crate::{
+    listen::Listen,
+    node::Driver,
+    secure::{Served, TlsFiles},
+};
 
 /// What `sansip serve` does, from the file and from defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) serve: Serve,
+    pub(crate) tls: TlsFiles,
+    pub(crate) websocket: Served,
     pub(crate) endpoint: Config,
 }
 
@@ -42,7 +48,7 @@ impl Default for Settings {
             ring: Duration::ZERO,
             grace: Duration::from_secs(5),
         };
-        Self { serve, endpoint }
+        Self { serve, tls: TlsFiles::default(), websocket: Served::default(), endpoint }
     }
 }
 
@@ -178,7 +184,8 @@ mod tests {
         let message = error("[server]\n");
         assert_eq!(
             message,
-            "f.toml:1:2: unknown field `server`, expected one of `serve`, `endpoint`, `timing`, `limits`"
+            "f.toml:1:2: unknown field `server`, expected one of `serve`, `tls`, `websocket`, `endpoint`, \
+             `leniency`, `timing`, `limits`"
         );
     }
 
@@ -194,8 +201,8 @@ mod tests {
             ),
             ("[serve]\nlog = \"loud\"\n", "f.toml:2:7: \"loud\" is no level"),
             (
-                "[serve]\nlisten = [\"sip:127.0.0.1\", \"sips:127.0.0.1\"]\n",
-                "f.toml:2:10: transport tls is not built into this version yet",
+                "[serve]\nlisten = [\"sip:127.0.0.1\", \"sip:127.0.0.1;transport=sctp\"]\n",
+                "f.toml:2:10: transport sctp is not built into this version yet",
             ),
             ("[endpoint]\nfrom = \"alice\"\n", "f.toml:2:8: "),
             ("calls = \n", "f.toml:1:"),

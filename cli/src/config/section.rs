@@ -1,9 +1,9 @@
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use sansip::{HeaderValue, Method, NatPolicy, UdpSize, UriBuf};
 
 use super::Level;
-use crate::{listen::Listen, node::Driver, span::Span};
+use crate::{listen::Listen, node::Driver, secure::Clients, span::Span};
 
 /// Makes a section of the file out of a list of keys: what reads it, what puts it into place, and what prints it.
 macro_rules! section {
@@ -112,6 +112,24 @@ impl Knob for HeaderValue {
 impl Knob for Option<HeaderValue> {
     fn shown(&self) -> Option<String> {
         self.as_ref().and_then(Knob::shown)
+    }
+}
+
+impl Knob for Option<PathBuf> {
+    fn shown(&self) -> Option<String> {
+        quoted(&self.as_ref()?.display().to_string())
+    }
+}
+
+impl Knob for Clients {
+    fn shown(&self) -> Option<String> {
+        quoted(&self.to_string())
+    }
+}
+
+impl Knob for Vec<String> {
+    fn shown(&self) -> Option<String> {
+        list(self.iter().cloned())
     }
 }
 

@@ -19,8 +19,12 @@ pub struct Limits {
     pub params: usize,
     /// Bytes of a body. More is refused with 413.
     pub body: usize,
-    /// Media streams of a session description that is to be answered. More is refused.
+    /// Media streams of a session description that is to be answered or changed. More is refused.
     pub streams: usize,
+    /// Lines of such a session description, blank ones included. More is refused, also when one is to be added.
+    pub sdp_lines: usize,
+    /// Formats of one stream of such a session description. More is refused, also when one is to be added.
+    pub formats: usize,
     /// Multipart bodies within one another, the outermost counted. A deeper one is not looked into.
     pub body_depth: usize,
     /// Parts of a multipart body. More is an error.
@@ -41,6 +45,13 @@ pub struct Limits {
     pub connections_per_listener: usize,
     /// Stream connections accepted from one peer address, closing ones included. One more is reset at once.
     pub connections_per_peer: usize,
+    /// Connections at once that TLS or WebSocket is only beginning or still ending, beside those that count as
+    /// [`connections`](Self::connections). One more is reset at once.
+    pub handshakes: usize,
+    /// Bytes that a peer may need for each of the handshakes of TLS and WebSocket. More ends the connection.
+    pub handshake_bytes: usize,
+    /// Bytes of one WebSocket message. More ends the connection.
+    pub ws_message: usize,
     /// Bytes on their way out of one connection. More closes the connection.
     pub unsent: usize,
     /// How long a message may stay unfinished on a stream before the connection is closed.
@@ -49,6 +60,8 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a connection may take to open.
     pub connect: Duration,
+    /// How long the handshakes of TLS and WebSocket may take, together.
+    pub handshake: Duration,
     /// How long a connection that was closed here waits for its bytes to leave and for the peer's end.
     pub linger: Duration,
     /// How long a name look-up may take.
@@ -85,6 +98,8 @@ impl Default for Limits {
             params: 128,
             body: 1 << 20,
             streams: 64,
+            sdp_lines: 4096,
+            formats: 256,
             body_depth: 4,
             body_parts: 64,
             calls: 1_000_000,
@@ -95,10 +110,15 @@ impl Default for Limits {
             connections: 16_384,
             connections_per_listener: 16_384,
             connections_per_peer: 12_288,
+            handshakes: 2048,
+            handshake_bytes: 32_768,
+            // What head and body may have, so that a message over one of them still gets its answer.
+            ws_message: 65_535 + (1 << 20),
             unsent: 1 << 20,
             half_message: Duration::from_secs(32),
             idle: Duration::from_secs(180),
             connect: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
             linger: Duration::from_secs(5),
             resolve: Duration::from_secs(10),
             expiries_per_input: 1024,

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     base::{Instant, Limits},
@@ -9,7 +9,7 @@ use crate::{
     decision::{AckMode, ClientHandle, ExtraForks, Settings},
     syntax::{Message, Method, View},
     transaction::{ClientMachine, ClientState, Kind, answers},
-    transport::{IoKind, Outbound, Owner, Target},
+    transport::{DnsError, IoKind, Outbound, Owner, Target},
 };
 
 /// A client transaction (RFC 3261 §17.1), from the moment that the application asked for it.
@@ -27,9 +27,17 @@ pub(super) struct ClientTransaction {
 
 /// How far a request has come on its way out.
 pub(super) enum Sending {
-    /// Its next hop's addresses are being looked up.
-    Resolving(Box<(Draft, Hop)>),
+    /// The addresses of its next hop are being looked up, or those of a request before it in its dialog.
+    Waiting(Box<Waiting>),
     Sent(Box<Sent>),
+}
+
+#[derive(Clone)]
+pub(super) struct Waiting {
+    pub(super) draft: Draft,
+    pub(super) hop: Hop,
+    /// The addresses, once they are known.
+    pub(super) found: Option<Result<Vec<IpAddr>, DnsError>>,
 }
 
 pub(super) struct Sent {
@@ -38,7 +46,7 @@ pub(super) struct Sent {
     pub(super) sent_by: (Box<str>, u16),
     pub(super) target: Target,
     /// What it was written from, as long as it may be written anew for another transport.
-    pub(super) draft: Option<Box<(Draft, Hop)>>,
+    pub(super) draft: Option<Box<Waiting>>,
     /// Whether it was sent again because its connection turned out to be dead.
     pub(super) resent: bool,
     /// The request as it went out: for copies, and for its CANCEL and ACK.
@@ -55,6 +63,8 @@ pub(super) struct Invite {
     pub(super) rings_until: Instant,
     /// The dialog that its first 2xx made.
     pub(super) accepted: Option<u64>,
+    /// Whether the application was told of a 2xx.
+    pub(super) told: bool,
     /// The To tags of 2xx responses that could have no dialog and were ended at once, or whose dialog ended before an
     /// ACK was kept.
     pub(super) given_up: Vec<Box<str>>,
@@ -109,17 +119,32 @@ impl ClientTransaction {
         Owner { call, serial: self.serial }
     }
 
+    pub(super) fn waiting_mut(&mut self) -> Option<&mut Waiting> {
+        match &mut self.stage {
+            Sending::Waiting(waiting) => Some(waiting),
+            Sending::Sent(_) => None,
+        }
+    }
+
+    /// Tells whether it has not left yet and comes in this order.
+    pub(super) fn waits_in(&self, order: u64) -> bool {
+        match &self.stage {
+            Sending::Waiting(waiting) => waiting.draft.order == Some(order),
+            Sending::Sent(_) => false,
+        }
+    }
+
     pub(super) fn sent(&self) -> Option<&Sent> {
         match &self.stage {
             Sending::Sent(sent) => Some(sent),
-            Sending::Resolving(_) => None,
+            Sending::Waiting(_) => None,
         }
     }
 
     pub(super) fn sent_mut(&mut self) -> Option<&mut Sent> {
         match &mut self.stage {
             Sending::Sent(sent) => Some(sent),
-            Sending::Resolving(_) => None,
+            Sending::Waiting(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@ use crate::{
     call::{Call, CallCx, Walk, reliable::RAck},
     decision::{DialogChange, DialogEnd, DialogError, DialogHandle, Event, Gone, Reply},
     dialog::{Dialog, State},
-    syntax::{UriBuf, View},
+    syntax::View,
     transport::Flow,
 };
 
@@ -49,10 +49,10 @@ impl DialogEntry {
         cx: &CallCx,
         serial: u64,
         client: u64,
+        request: View<'_>,
         response: View<'_>,
-        fallback: Option<UriBuf>,
     ) -> Option<Self> {
-        let dialog = Dialog::from_response(serial, response, fallback)?;
+        let dialog = Dialog::from_response(serial, request, response)?;
         Some(Self { over: cx.arrived, ..Self::new(cx, dialog, Some(client)) })
     }
 
@@ -137,9 +137,23 @@ impl Call {
         dialogs.find(|dialog| dialog.matches_request(request)).map(|dialog| dialog.serial)
     }
 
-    pub(super) fn dialog_of_response(&self, response: View<'_>) -> Option<u64> {
-        let mut dialogs = self.dialogs().iter().map(|entry| &entry.dialog);
-        dialogs.find(|dialog| dialog.matches_response(response)).map(|dialog| dialog.serial)
+    /// Finds the dialog that an INVITE of ours made with the peer of this tag.
+    pub(super) fn dialog_made(&self, client: u64, remote_tag: &str) -> Option<u64> {
+        let made =
+            |entry: &&DialogEntry| entry.client == Some(client) && entry.dialog.remote_tag() == remote_tag;
+        self.dialogs().iter().find(made).map(|entry| entry.dialog.serial)
+    }
+
+    /// Lets the peer of a dialog move, and tells so if it has.
+    pub(super) fn refresh(
+        &mut self,
+        cx: &mut CallCx,
+        serial: u64,
+        refresh: impl FnOnce(&mut Dialog) -> bool,
+    ) {
+        if self.dialog_mut(serial).is_some_and(|entry| refresh(&mut entry.dialog)) {
+            self.tell_dialog(cx, serial, DialogChange::TargetRefreshed);
+        }
     }
 
     /// The ACK for our 2xx has come.

@@ -13,7 +13,7 @@ use crate::{
 pub(super) struct Provisionals {
     /// The RSeq of the one sent last.
     rseq: u32,
-    /// That one, while its PRACK is awaited.
+    /// That one, until its PRACK.
     unacked: Option<Unacked>,
     /// Those that wait for it (RL-03).
     queue: VecDeque<Reply>,
@@ -23,7 +23,8 @@ pub(super) struct Provisionals {
 
 struct Unacked {
     bytes: Box<[u8]>,
-    series: ReliableSeries,
+    /// Its copies, until the INVITE has its final response.
+    series: Option<ReliableSeries>,
     has_body: bool,
 }
 
@@ -57,18 +58,20 @@ impl Provisionals {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.unacked.as_ref().map(|unacked| unacked.series.due())
+        self.unacked.as_ref()?.series.as_ref().map(ReliableSeries::due)
     }
 
     /// Begins to send a response again and again until its PRACK.
     pub(super) fn start(&mut self, now: Instant, timing: &Timing, bytes: &[u8], has_body: bool) {
-        let series = ReliableSeries::start(now, timing.t1);
+        let series = Some(ReliableSeries::start(now, timing.t1));
         self.unacked = Some(Unacked { bytes: bytes.into(), series, has_body });
     }
 
-    /// Stops: the INVITE has its final response. A late PRACK is still known (RL-08).
+    /// Stops: the INVITE has its final response. What is not acknowledged may still be (RL-08).
     pub(super) fn stop(&mut self) {
-        self.unacked = None;
+        if let Some(unacked) = &mut self.unacked {
+            unacked.series = None;
+        }
         self.queue.clear();
         self.withheld = None;
     }
@@ -140,8 +143,10 @@ impl Call {
         let rack =
             rack.ok_or_else(|| Reply::bad_request().reason(HeaderValue::from_static("Invalid RAck")))?;
         let acknowledged = |server: &ActiveServer| {
-            let rseq = server.provisionals.as_ref().map(|sent| sent.rseq);
-            server.dialog == Some(dialog) && server.cseq == rack.cseq && rseq == Some(rack.rseq)
+            let open = server.provisionals.as_ref().filter(|sent| sent.unacked.is_some());
+            server.dialog == Some(dialog)
+                && server.cseq == rack.cseq
+                && open.is_some_and(|sent| sent.rseq == rack.rseq)
         };
         let serial = self.active_servers().find(|server| acknowledged(server)).map(|server| server.serial);
         let at = serial.and_then(|serial| self.position(serial)).ok_or_else(Reply::no_dialog)?;
@@ -167,11 +172,11 @@ impl Call {
         let Some(unacked) = server.provisionals.as_mut().and_then(|sent| sent.unacked.as_mut()) else {
             return false;
         };
-        if unacked.series.due() > cx.now {
+        let Some(series) = unacked.series.as_mut().filter(|series| series.due() <= cx.now) else {
             return false;
-        }
-        if !unacked.series.is_over(cx.now) {
-            unacked.series.sent(cx.now);
+        };
+        if !series.is_over(cx.now) {
+            series.sent(cx.now);
             let bytes = cx.copy(&unacked.bytes);
             server.transmit(cx, hash, bytes);
             return true;
@@ -208,6 +213,8 @@ impl Call {
             return false;
         }
         entry.in_order = Some(rack);
+        self.refresh(cx, serial, |dialog| dialog.refresh_by_response(response));
+        let Some(entry) = self.dialog_mut(serial) else { return true };
         if !offered && !response.body().is_empty() {
             // OA-04: the PRACK has to carry the answer.
             entry.to_prack = Some(rack);

@@ -1,12 +1,12 @@
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
 use bytes::Bytes;
 
 use crate::{
-    call::{CallCx, Tag, response::ContactText},
+    call::{CallCx, Tag, response::OwnContact},
     decision::{Body, Outgoing, SendError, Settings},
     dialog::Itinerary,
     syntax::{Encoder, HeaderId, HeaderName, HeaderValue, Host, Method, Uri, View},
@@ -26,6 +26,8 @@ pub(crate) struct Draft {
     pub(crate) cseq: u32,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Option<Body>,
+    /// Requests with the same number here leave in the order in which they were made: those of one dialog.
+    pub(crate) order: Option<u64>,
     /// What Via and Contact show, if the application has said so.
     pub(crate) host: Option<HeaderValue>,
     /// The connection that it has to take, if that is open.
@@ -60,6 +62,8 @@ pub(super) enum HopHost {
 struct Shown {
     host: String,
     port: Option<u16>,
+    /// The address that its packets have.
+    ip: IpAddr,
 }
 
 impl Hop {
@@ -150,7 +154,7 @@ impl Draft {
     ) -> Result<Written, SendError> {
         if matches!(proto, Proto::Ws | Proto::Wss) && !cx.transport.listens(proto) {
             let target = Target::Stream { proto, remote, name: hop.name() };
-            return self.write_to(cx, settings, target, self.nowhere(cx));
+            return self.write_to(cx, settings, target, self.nowhere(cx, remote));
         }
         let (socket, local) = cx.transport.local(proto, remote).ok_or(SendError::NoSocket(proto))?;
         let shown = self.shown(cx, settings, Some(socket), local)?;
@@ -173,7 +177,9 @@ impl Draft {
             _ if proto == Proto::Udp => {
                 self.shown(cx, settings, cx.transport.socket_of(&flow), flow.local())?
             }
-            _ if matches!(proto, Proto::Ws | Proto::Wss) && !cx.transport.listens(proto) => self.nowhere(cx),
+            _ if matches!(proto, Proto::Ws | Proto::Wss) && !cx.transport.listens(proto) => {
+                self.nowhere(cx, flow.remote())
+            }
             // Our end of the connection is an address that the peer knows; the port is where we listen.
             Some((socket, listener)) => {
                 let local = SocketAddr::new(flow.local().ip(), listener.port());
@@ -190,15 +196,17 @@ impl Draft {
         cx: &mut CallCx,
         settings: &Settings,
         target: Target,
-        Shown { host, port }: Shown,
+        Shown { host, port, ip }: Shown,
     ) -> Result<Written, SendError> {
         let branch = new_branch(cx);
         let proto = target.proto();
         let sips = self.way.request_uri.as_uri().is_sips() || self.way.next_hop.as_uri().is_sips();
-        let contact = ContactText::new(settings, Host::Name(&host), port, (proto, sips));
+        let contact = OwnContact { settings, host: Host::Name(&host), port, proto, sips };
         let port_text = port.map(|port| format!(":{port}")).unwrap_or_default();
         // RFC 5923 §8.1: the offer is for connections under TLS.
         let alias = if settings.config.alias && proto.is_secure() { ";alias" } else { "" };
+        let body = self.body.as_ref();
+        let body = body.map(|body| (&body.content_type, body.bytes_from(&host, ip)));
         let bytes = cx.render(|chunk| {
             let mut out = Encoder::request(chunk, &self.method, self.way.request_uri.as_str());
             let via =
@@ -212,9 +220,8 @@ impl Draft {
             out = out.field(HeaderId::To, &self.to);
             out = out.field(HeaderId::CallId, &self.call_id);
             out = out.field_fmt(HeaderId::CSeq, format_args!("{} {}", self.cseq, self.method));
-            out = self.write_optional(out, settings, contact.as_str());
-            let body = self.body.as_ref().map(|body| (body.content_type.as_str(), &*body.bytes));
-            out.end(body);
+            out = self.write_optional(out, &contact);
+            out.end(body.as_ref().map(|(kind, bytes)| (kind.as_str(), &**bytes)));
         });
         let room = settings.limits();
         if bytes.len() > room.head + room.body {
@@ -239,20 +246,25 @@ impl Draft {
             None if is_wildcard(&local.ip()) => return Err(SendError::NoHost),
             None => Host::from(local.ip()).to_string(),
         };
-        Ok(Shown { host, port: Some(local.port()) })
+        Ok(Shown { host, port: Some(local.port()), ip: local.ip() })
     }
 
     /// Returns what Via and Contact show where the peer cannot open a connection (RFC 7118 §5): a random name that leads
     /// nowhere, the same for all requests, unless the application has said another one.
-    fn nowhere(&self, cx: &CallCx) -> Shown {
+    fn nowhere(&self, cx: &CallCx, remote: SocketAddr) -> Shown {
         let host = match &self.host {
             Some(host) => host.to_string(),
             None => format!("{}.invalid", Tag::from_number(cx.nowhere).as_str()),
         };
-        Shown { host, port: None }
+        let any: IpAddr = match remote {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        Shown { host, port: None, ip: cx.transport.specific(SocketAddr::new(any, 0), remote).ip() }
     }
 
-    fn write_optional<'o>(&self, mut out: Encoder<'o>, settings: &Settings, contact: &str) -> Encoder<'o> {
+    fn write_optional<'o>(&self, mut out: Encoder<'o>, contact: &OwnContact<'_>) -> Encoder<'o> {
+        let settings = contact.settings;
         let unset = |name: HeaderName| !self.headers.iter().any(|(own, _)| *own == name);
         // RFC 3261 §8.1.1.8: what makes or refreshes a dialog names where its answers reach us.
         let reachable = matches!(
@@ -265,17 +277,17 @@ impl Draft {
                 | Method::Options
         );
         if reachable && unset(HeaderName::CONTACT) {
-            out = out.field(HeaderId::Contact, contact);
+            out = contact.write(out);
         }
         let tells = matches!(self.method, Method::Invite | Method::Options | Method::Update);
         if tells && unset(HeaderName::ALLOW) {
-            out = out.field(HeaderId::Allow, &settings.allow);
+            out = out.value(HeaderId::Allow, &settings.allow);
         }
-        if tells && !settings.supported.is_empty() && unset(HeaderName::SUPPORTED) {
-            out = out.field(HeaderId::Supported, &settings.supported);
+        if tells && !settings.supported.as_str().is_empty() && unset(HeaderName::SUPPORTED) {
+            out = out.value(HeaderId::Supported, &settings.supported);
         }
         if let Some(product) = settings.config.product.as_ref().filter(|_| unset(HeaderName::USER_AGENT)) {
-            out = out.field(HeaderId::UserAgent, product.as_str());
+            out = out.value(HeaderId::UserAgent, product);
         }
         for (name, value) in &self.headers {
             out = out.field_name(name, value.as_str());

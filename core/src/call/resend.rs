@@ -1,7 +1,7 @@
 use crate::{
     call::{
         Call, CallCx, Draft,
-        client::{ClientTransaction, Sending, Sent},
+        client::{ClientTransaction, Sending, Sent, Waiting},
         request::Hop,
     },
     decision::{Event, NatPolicy},
@@ -43,8 +43,8 @@ impl Call {
         let hash = self.hash;
         let client = &mut self.rest().clients[at];
         let (handle, silent) = (client.handle(hash), client.silent);
-        let (Sending::Resolving(draft), Some(sent)) = (before, client.sent_mut()) else { return };
-        let free = draft.1.proto.is_none();
+        let (Sending::Waiting(draft), Some(sent)) = (before, client.sent_mut()) else { return };
+        let free = draft.hop.proto.is_none();
         if free && sent.target.proto() == Proto::Tcp && sent.target.conn().is_none() && !silent {
             cx.events.push_back(Event::Switched { client: handle });
         }
@@ -110,7 +110,7 @@ impl Call {
         let kind = if client.invite.is_some() { Kind::Invite } else { Kind::NonInvite };
         let settings = client.settings.clone();
         let Some(sent) = client.sent_mut() else { return Err(IoKind::Unreachable) };
-        let Some((draft, hop)) = sent.draft.take().map(|draft| *draft) else {
+        let Some(Waiting { draft, hop, .. }) = sent.draft.take().map(|draft| *draft) else {
             return Err(IoKind::Unreachable);
         };
         let remote = sent.target.remote();

@@ -1,12 +1,9 @@
-use std::net::Ipv4Addr;
-
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use crate::{
     base::HashKey,
     call::CallCx,
-    decision::{Reply, Settings},
+    decision::{Body, Reply, Settings},
     syntax::{Encoder, HeaderId, HeaderName, HeaderValue, Host, Method, StatusCode, ViaStamp, View},
     transport::{Flow, Proto, is_wildcard},
 };
@@ -26,20 +23,30 @@ impl Tag {
         Self::from_number(key.hash_parts(&parts))
     }
 
-    pub(crate) const fn from_number(mut number: u64) -> Self {
+    pub(crate) const fn from_number(number: u64) -> Self {
         let mut text = [0; 16];
-        let mut at = 0;
-        while at < text.len() {
-            number = number.rotate_left(4);
-            text[at] = b"0123456789abcdef"[(number & 15) as usize];
-            at += 1;
-        }
+        let (high, low) = text.split_at_mut(8);
+        high.copy_from_slice(&hexadecimal((number >> 32) as u32));
+        low.copy_from_slice(&hexadecimal(number as u32));
         Self(text)
     }
 
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
     }
+}
+
+/// Writes a number in eight digits, all at once.
+const fn hexadecimal(number: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Halves, bytes and digits are moved apart, until each digit has a byte.
+    let mut digits = number as u64;
+    digits = (digits | digits << 16) & 0x0000_ffff_0000_ffff;
+    digits = (digits | digits << 8) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits | digits << 4) & (0x0f * ONES);
+    // Six more than nine leave the low half of a byte.
+    let letters = ((digits + 6 * ONES) >> 4) & ONES;
+    (digits + b'0' as u64 * ONES + (b'a' - b'9' - 1) as u64 * letters).to_be_bytes()
 }
 
 /// What a response is made for.
@@ -69,8 +76,11 @@ pub(crate) fn reply_to(cx: &mut CallCx, to: Rendered<'_>, reply: &Reply) -> Byte
         for (name, value) in reply.headers.iter().filter(|(name, _)| !is_owned(name)) {
             out = out.field_name(name, value.as_str());
         }
-        let body = reply.body.as_ref().map(|body| (body.content_type.as_str(), &*body.bytes));
-        out.end(body);
+        let body = reply
+            .body
+            .as_ref()
+            .map(|body| (body.content_type.as_str(), completed(body, to, custom.as_ref())));
+        out.end(body.as_ref().map(|(kind, bytes)| (*kind, &**bytes)));
     })
 }
 
@@ -88,112 +98,77 @@ fn add_protocol_fields<'o>(
     if invite && early_or_ok {
         out = out.copy(to.request, HeaderId::RecordRoute);
     }
-    if (invite || options) && early_or_ok && !reply.has(&HeaderName::CONTACT) {
+    // RFC 3311 §4: UPDATE refreshes the target in both directions, as INVITE does.
+    let reachable = invite || options || to.request.is(&Method::Update);
+    if reachable && early_or_ok && !reply.has(&HeaderName::CONTACT) {
         out = write_contact(out, to, custom);
     }
     let unset = |name: &HeaderName| !reply.has(name);
     let told = (invite || options) && early_or_ok || status == StatusCode::METHOD_NOT_ALLOWED;
     if told && unset(&HeaderName::ALLOW) {
-        out = out.field(HeaderId::Allow, &settings.allow);
+        out = out.value(HeaderId::Allow, &settings.allow);
     }
     if (invite || options) && early_or_ok && unset(&HeaderName::SUPPORTED) {
-        out = out.field(HeaderId::Supported, &settings.supported);
+        out = out.value(HeaderId::Supported, &settings.supported);
     }
     let accepts = options && status.is_success() || status == StatusCode::UNSUPPORTED_MEDIA_TYPE;
     if accepts && unset(&HeaderName::ACCEPT) {
-        out = out.field(HeaderId::Accept, settings.config.accept.as_str());
+        out = out.value(HeaderId::Accept, &settings.config.accept);
     }
     if let Some(rseq) = to.rseq {
         out = out.field(HeaderId::Require, "100rel").field_number(HeaderId::RSeq, rseq);
     }
     if let Some(product) = settings.config.product.as_ref().filter(|_| unset(&HeaderName::SERVER)) {
-        out = out.field(HeaderId::Server, product.as_str());
+        out = out.value(HeaderId::Server, product);
     }
     out
 }
 
 /// Writes the Contact by which the peer reaches us.
 fn write_contact<'o>(out: Encoder<'o>, to: Rendered<'_>, custom: Option<&HeaderValue>) -> Encoder<'o> {
-    let local = to.flow.local();
-    let named = || to.request.request_uri().ok()?.host();
-    let host = match custom.or_else(|| to.settings.host(local.is_ipv4())) {
-        Some(own) => Host::Name(own.as_str()),
-        // A socket bound to all addresses does not know which one the peer used; the peer does.
-        None if is_wildcard(&local.ip()) => named().unwrap_or_else(|| Host::from(local.ip())),
-        None => Host::from(local.ip()),
-    };
+    let (port, proto) = (Some(to.flow.local().port()), to.flow.proto());
     // RFC 3261 §12.1.1: who was asked by SIPS is reached by SIPS.
-    let sips = to.flow.proto().is_secure() && to.request.request_uri().is_ok_and(|uri| uri.is_sips());
-    let contact = ContactText::new(to.settings, host, Some(local.port()), (to.flow.proto(), sips));
-    out.field(HeaderId::Contact, contact.as_str())
+    let sips = proto.is_secure() && to.request.request_uri().is_ok_and(|uri| uri.is_sips());
+    OwnContact { settings: to.settings, host: own_host(to, custom), port, proto, sips }.write(out)
 }
 
-/// The URI by which a peer reaches us, in angle brackets: over the transport and at the address that it used.
-///
-/// Nearly each response has one, so it is written without the heap, and its numbers without `fmt`, which would take
-/// more time than all else in the response.
-pub(super) struct ContactText(SmallVec<[u8; 128]>);
+/// Returns the host at which the peer reaches us.
+fn own_host<'a>(to: Rendered<'a>, custom: Option<&'a HeaderValue>) -> Host<'a> {
+    let local = to.flow.local().ip();
+    let named = || to.request.request_uri().ok()?.host();
+    match custom.or_else(|| to.settings.host(local.is_ipv4())) {
+        Some(own) => Host::Name(own.as_str()),
+        // A socket bound to all addresses does not know which one the peer used; the peer does.
+        None if is_wildcard(&local) => named().unwrap_or_else(|| Host::from(local)),
+        None => Host::from(local),
+    }
+}
 
-impl ContactText {
-    pub(super) fn new(
-        settings: &Settings,
-        host: Host<'_>,
-        port: Option<u16>,
-        (proto, sips): (Proto, bool),
-    ) -> Self {
-        let mut text = Self(SmallVec::from_slice(if sips { b"<sips:" } else { b"<sip:" }));
-        if let Some(user) = &settings.config.user {
-            text.put(user.as_str());
-            text.put("@");
-        }
-        match host {
-            Host::Name(name) => text.put(name),
-            Host::V4(address) => text.ip(address),
-            Host::V6(address) => text.put(&format!("[{address}]")),
-        }
-        if let Some(port) = port {
-            text.put(":");
-            text.number(port);
-        }
+/// Returns the octets of a body, with the address that they leave from where it asks for that.
+fn completed(body: &Body, to: Rendered<'_>, custom: Option<&HeaderValue>) -> Bytes {
+    body.bytes_from(own_host(to, custom), to.flow.local().ip())
+}
+
+/// The Contact by which a peer reaches us: over the transport and at the address that it used.
+pub(super) struct OwnContact<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) host: Host<'a>,
+    pub(super) port: Option<u16>,
+    pub(super) proto: Proto,
+    pub(super) sips: bool,
+}
+
+impl OwnContact<'_> {
+    pub(super) fn write<'o>(&self, out: Encoder<'o>) -> Encoder<'o> {
+        let user = self.settings.config.user.as_ref();
         // RFC 7118 §5.2: a URI says `ws` for both, and the scheme whether it is secure.
-        let param = match proto {
+        let transport = match self.proto {
             Proto::Udp => None,
-            Proto::Tls if sips => None,
+            Proto::Tls if self.sips => None,
             Proto::Wss => Some(Proto::Ws.param()),
-            Proto::Tcp | Proto::Tls | Proto::Ws | Proto::Sctp => Some(proto.param()),
+            Proto::Tcp | Proto::Tls | Proto::Ws | Proto::Sctp => Some(self.proto.param()),
         };
-        if let Some(param) = param {
-            text.put(";transport=");
-            text.put(param);
-        }
-        text.put(">");
-        text
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("it was put together from text and ASCII digits")
-    }
-
-    fn put(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
-    }
-
-    fn ip(&mut self, address: Ipv4Addr) {
-        let [a, b, c, d] = address.octets();
-        self.number(a.into());
-        for octet in [b, c, d] {
-            self.0.push(b'.');
-            self.number(octet.into());
-        }
-    }
-
-    fn number(&mut self, number: u16) {
-        for unit in [10_000, 1000, 100, 10] {
-            if number >= unit {
-                self.0.push(b'0' + (number / unit % 10) as u8);
-            }
-        }
-        self.0.push(b'0' + (number % 10) as u8);
+        out.sip_uri(HeaderId::Contact, self.sips, user, (self.host, self.port), transport)
     }
 }
 
@@ -217,15 +192,32 @@ pub(super) fn is_owned(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use bytes::BytesMut;
+
     use super::*;
     use crate::decision::Config;
+
+    #[test]
+    fn tags_are_hexadecimal() {
+        for number in [0, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, u64::MAX, 0x9a9a_0f0f_a0a0_9999] {
+            assert_eq!(Tag::from_number(number).as_str(), format!("{number:016x}"));
+        }
+    }
 
     #[test]
     fn contacts_name_host_port_and_transport() {
         let shown = |user: Option<&'static str>, host: Host<'_>, port, proto| {
             let user = user.map(HeaderValue::from_static);
             let settings = Settings::new(Config { user, ..Config::default() }).expect("a good configuration");
-            ContactText::new(&settings, host, Some(port), proto).as_str().to_owned()
+            let mut out = BytesMut::new();
+            let (proto, sips) = proto;
+            let contact = OwnContact { settings: &settings, host, port: Some(port), proto, sips };
+            contact.write(Encoder::status_line(&mut out, StatusCode::OK, None)).end(None);
+            let text = std::str::from_utf8(&out).expect("text");
+            let (_, value) = text.split_once("Contact: ").expect("it is there");
+            value.split("\r\n").next().expect("a first line").to_owned()
         };
         let v4 = |a, b, c, d| Host::V4(Ipv4Addr::new(a, b, c, d));
         assert_eq!(shown(None, v4(192, 0, 2, 10), 5060, (Proto::Udp, false)), "<sip:192.0.2.10:5060>");

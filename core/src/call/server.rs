@@ -1,9 +1,11 @@
+use std::{sync::Arc, time::Duration};
+
 use bytes::Bytes;
 
 use crate::{
     base::{Instant, Limits},
     call::{Call, CallCx, Walk, reliable::Provisionals},
-    decision::{Event, ServerEnd, ServerHandle},
+    decision::{Event, Reply, ServerEnd, ServerHandle, Settings},
     dialog::Acceptance,
     syntax::{Message, View},
     transaction::{ServerMachine, ServerState},
@@ -39,11 +41,19 @@ pub(super) struct ActiveServer {
     pub(super) acceptance: Option<Acceptance>,
     /// Reliable provisional responses, once one was sent.
     pub(super) provisionals: Option<Box<Provisionals>>,
-    /// When a provisional response is sent again lest proxies forget the INVITE.
-    pub(super) ring_again: Option<Instant>,
+    pub(super) ring_again: Option<RingAgain>,
     pub(super) dialog: Option<u64>,
     pub(super) cseq: u32,
     pub(super) invite: bool,
+    pub(super) settings: Arc<Settings>,
+}
+
+/// When and how a provisional response is repeated lest proxies forget an INVITE, which they do after three minutes (RFC
+/// 3261 §13.3.1.1).
+pub(super) struct RingAgain {
+    pub(super) at: Instant,
+    /// The next one, where they are reliable; else it is the last one once more.
+    pub(super) next: Option<Box<Reply>>,
 }
 
 impl ServerTransaction {
@@ -102,6 +112,26 @@ impl ServerTransaction {
     }
 }
 
+impl RingAgain {
+    /// What is reliable need not be sent as often as what may be lost (RFC 3262 §3).
+    const fn period(reliable: bool) -> Duration {
+        Duration::from_secs(if reliable { 150 } else { 60 })
+    }
+
+    /// Repeats what is sent now. A description of the session is not sent twice.
+    pub(super) fn of(now: Instant, reply: &Reply, reliable: bool) -> Self {
+        let next = reliable.then(|| Box::new(Reply { body: None, ..reply.clone() }));
+        Self { at: now + Self::period(reliable), next }
+    }
+
+    /// Moves to the next beat after `now`; those that were missed are left out.
+    pub(super) fn skip_to(&mut self, now: Instant) {
+        let period = Self::period(self.next.is_some());
+        let missed = (now - self.at).as_secs() / period.as_secs();
+        self.at += Duration::from_secs((missed + 1) * period.as_secs());
+    }
+}
+
 impl ActiveServer {
     pub(super) fn new(walk: Walk) -> Self {
         let invite = walk.is_invite();
@@ -119,6 +149,7 @@ impl ActiveServer {
             ring_again: None,
             dialog: walk.dialog,
             cseq: walk.request.view().cseq_number(),
+            settings: walk.settings.clone(),
             walk: Some(walk),
             invite,
         }
@@ -128,7 +159,8 @@ impl ActiveServer {
         let ask = self.walk.as_ref().and_then(|walk| walk.ask).map(|ask| ask.deadline);
         let copy = self.acceptance.as_ref().map(Acceptance::due);
         let reliable = self.provisionals.as_ref().and_then(|sent| sent.next_timeout());
-        [self.machine.next(), ask, copy, reliable, self.ring_again].into_iter().flatten().min()
+        let ring = self.ring_again.as_ref().map(|again| again.at);
+        [self.machine.next(), ask, copy, reliable, ring].into_iter().flatten().min()
     }
 
     pub(super) const fn handle(&self, call: u64) -> ServerHandle {

@@ -4,7 +4,7 @@ use crate::{
     base::Instant,
     call::{
         Call, CallCx, Draft, Tag,
-        client::{Cancel, ClientTransaction, Invite, Sending, Sent, SentAck},
+        client::{Cancel, ClientTransaction, Invite, Sending, Sent, SentAck, Waiting},
         dialogs::{DialogEntry, Duty},
         request::{Hop, HopHost, Written, check_outgoing, expires_of, write_hop_by_hop},
     },
@@ -12,7 +12,7 @@ use crate::{
         AckMode, Body, ClientEnd, ClientHandle, DialogChange, DialogEnd, DialogError, DialogHandle, Event,
         ExtraForks, Gone, Outgoing, SendError,
     },
-    dialog::{Dialog, RouteSet, State},
+    dialog::{Dialog, RouteSet, State, refreshes_target},
     syntax::{HeaderName, HeaderValue, Method, Response, StatusCode, UriBuf, View},
     transaction::Kind,
     transport::{DnsError, IoKind, Outbound},
@@ -42,6 +42,7 @@ impl Call {
             body: outgoing.body,
             host: outgoing.host,
             over: outgoing.over,
+            order: None,
         };
         self.start(cx, draft, None, Some((outgoing.ack, outgoing.forks)), false)
     }
@@ -130,7 +131,11 @@ impl Call {
             Some(true) => self.send_cancel(cx, at),
             Some(false) => invite.cancel = Cancel::Wanted,
             // Not even sent: nobody has to be told but the application.
-            None => self.end_client(cx, at, ClientEnd::Cancelled),
+            None => {
+                let order = client.waiting_mut().and_then(|waiting| waiting.draft.order);
+                self.end_client(cx, at, ClientEnd::Cancelled);
+                self.depart_in_order(cx, order);
+            }
         }
         Ok(())
     }
@@ -148,17 +153,40 @@ impl Call {
     /// Takes the addresses of a next hop.
     pub(crate) fn found(&mut self, cx: &mut CallCx, serial: u64, addresses: Result<Vec<IpAddr>, DnsError>) {
         let Some(at) = self.client_at(serial) else { return };
+        let Some(waiting) = self.rest().clients[at].waiting_mut() else { return };
+        waiting.found = Some(addresses);
+        match waiting.draft.order {
+            Some(order) => self.depart_in_order(cx, Some(order)),
+            None => self.depart(cx, at),
+        }
+    }
+
+    /// Sends the requests of a dialog that may leave: none overtakes another, or its CSeq would be out of order at the
+    /// peer (RFC 3261 §12.2.2), and no BYE its ACK.
+    fn depart_in_order(&mut self, cx: &mut CallCx, order: Option<u64>) {
+        let Some(order) = order else { return };
+        loop {
+            let waiting = self.clients().iter().enumerate().filter(|(_, client)| client.waits_in(order));
+            let Some(at) = waiting.min_by_key(|(_, client)| client.serial).map(|(at, _)| at) else { return };
+            if self.rest().clients[at].waiting_mut().is_none_or(|first| first.found.is_none()) {
+                return;
+            }
+            // It waits no more afterwards, so this ends.
+            self.depart(cx, at);
+        }
+    }
+
+    /// Sends a request whose addresses are known.
+    fn depart(&mut self, cx: &mut CallCx, at: usize) {
         let client = &mut self.rest().clients[at];
-        let Sending::Resolving(waiting) = &client.stage else { return };
-        let (draft, hop) = (**waiting).clone();
         let settings = client.settings.clone();
+        let Some(Waiting { draft, hop, found: Some(addresses) }) = client.waiting_mut().cloned() else {
+            return;
+        };
         let end = match addresses {
             Ok(addresses) => {
-                let reachable = |ip: &&IpAddr| {
-                    cx.transport
-                        .local(hop.proto.unwrap_or(crate::transport::Proto::Udp), (**ip, 0).into())
-                        .is_some()
-                };
+                let proto = hop.proto.unwrap_or(crate::transport::Proto::Udp);
+                let reachable = |ip: &&IpAddr| cx.transport.local(proto, (**ip, 0).into()).is_some();
                 match addresses.iter().find(reachable) {
                     Some(ip) => match draft.write(cx, &settings, &hop, *ip) {
                         Ok(written) => return self.launch(cx, at, written),
@@ -304,19 +332,25 @@ impl Call {
         silent: bool,
     ) -> Result<ClientHandle, SendError> {
         let settings = cx.settings.clone();
-        if self.transactions() >= settings.limits().transactions_per_call {
+        // What confirms and what ends a session comes once, and always has room.
+        let spare = dialog.is_some() && matches!(draft.method, Method::Ack | Method::Bye);
+        if !spare && self.transactions() >= settings.limits().transactions_per_call {
             return Err(SendError::Limit("transactions_per_call"));
         }
         let hop = Hop::of(draft.way.next_hop.as_uri())?;
-        let written = match (self.way_back(cx, &draft, &hop, dialog), &hop.host) {
-            (Some(flow), _) => Some(draft.write_back(cx, &settings, flow)?),
-            (None, HopHost::Addr(ip)) => Some(draft.write(cx, &settings, &hop, *ip)?),
-            (None, HopHost::Name(_)) => None,
-        };
+        let waits =
+            draft.order.is_some_and(|order| self.clients().iter().any(|client| client.waits_in(order)));
+        let back = self.way_back(cx, &draft, &hop, dialog).filter(|_| !waits);
         let serial = cx.serial();
-        if let (None, HopHost::Name(name)) = (&written, &hop.host) {
-            self.look_up(cx, serial, name, &hop)?;
-        }
+        let (found, written) = match (back, &hop.host) {
+            (Some(flow), _) => (None, Some(draft.write_back(cx, &settings, flow)?)),
+            (None, HopHost::Addr(ip)) if waits => (Some(Ok(vec![*ip])), None),
+            (None, HopHost::Addr(ip)) => (None, Some(draft.write(cx, &settings, &hop, *ip)?)),
+            (None, HopHost::Name(name)) => {
+                self.look_up(cx, serial, name, &hop)?;
+                (None, None)
+            }
+        };
         let method = draft.method.clone();
         let invite = (method == Method::Invite).then(|| {
             let (ack, forks) = policy.unwrap_or_default();
@@ -328,12 +362,13 @@ impl Call {
                 // RFC 3261 §13.2.1: the caller cancels what has expired.
                 rings_until: cx.now + expires_of(&draft.headers).unwrap_or(settings.config.ringing),
                 accepted: None,
+                told: false,
                 given_up: Vec::new(),
                 acks: Vec::new(),
             })
         });
         let cseq = draft.cseq;
-        let stage = Sending::Resolving(Box::new((draft, hop)));
+        let stage = Sending::Waiting(Box::new(Waiting { draft, hop, found }));
         self.rest().clients.push(ClientTransaction {
             serial,
             method,
@@ -531,7 +566,9 @@ impl Call {
         let to_tag = view.to_tag().unwrap_or_default();
         let client = &self.rest().clients[at];
         let Some(invite) = &client.invite else { return };
-        if let Some(ack) = invite.acks.iter().find(|ack| &*ack.to_tag == to_tag) {
+        // An INVITE in a dialog has one 2xx, whatever its To says.
+        let known = |ack: &&SentAck| client.dialog.is_some() || &*ack.to_tag == to_tag;
+        if let Some(ack) = invite.acks.iter().find(known) {
             let (target, owner) = (&ack.target, client.owner(hash));
             let bytes = cx.copy(&ack.bytes);
             let _lost = cx.send(Outbound { target, bytes, owner, awaits: false });
@@ -547,7 +584,6 @@ impl Call {
         let cancelled = invite.cancel != Cancel::No;
         let auto = invite.ack == AckMode::Auto && invite.offered;
         let first = invite.accepted;
-        let told = first.is_some() || !invite.given_up.is_empty();
         let one_too_many = first.is_some() && invite.forks == ExtraForks::End;
         let Some(dialog) = self.confirm_dialog(cx, at, view) else {
             return self.ack_without_dialog(cx, at, response);
@@ -556,9 +592,9 @@ impl Call {
             // A copy of the 2xx; its ACK is still the application's to send.
             return;
         }
-        if let Some(invite) = self.rest().clients[at].invite.as_mut().filter(|_| first.is_none()) {
-            invite.accepted = Some(dialog);
-        }
+        let Some(invite) = self.rest().clients[at].invite.as_mut() else { return };
+        invite.accepted = first.or(Some(dialog));
+        let told = std::mem::replace(&mut invite.told, true);
         if let Some(entry) = self.dialog_mut(dialog) {
             if entry.to_ack == Some(cseq) {
                 return;
@@ -593,19 +629,15 @@ impl Call {
         let client = &mut self.rest().clients[at];
         let (serial, status, cseq, initial) =
             (client.serial, response.status(), client.cseq, client.dialog.is_none());
-        let invited = |request: View<'_>| request.request_uri().ok().map(UriBuf::from);
-        let fallback = client.sent().and_then(|sent| sent.with_request(invited)).flatten();
+        let begun = |request: View<'_>| Dialog::from_response(serial, request, view);
+        let begun = client.sent().and_then(|sent| sent.with_request(begun)).flatten();
         let Some(invite) = client.invite.as_mut() else { return };
-        let first = invite.accepted.is_none() && invite.given_up.is_empty();
-        if !initial {
-            // What names no dialog here only tells that there was a 2xx.
-            invite.accepted = Some(serial);
-        }
+        let told = std::mem::replace(&mut invite.told, true);
         let to_tag = view.to_tag().unwrap_or_default();
         let known = invite.given_up.iter().any(|tag| **tag == *to_tag);
         // A peer beyond even this number repeats its 2xx in vain, and ends the session by itself.
         let heard = known || !initial || invite.given_up.len() < limit;
-        if heard && let Some(mut dialog) = Dialog::from_response(serial, view, fallback) {
+        if let Some(mut dialog) = begun.filter(|_| heard) {
             // Without a way to the peer its copies of the 2xx end by themselves.
             let _unsent =
                 self.start(cx, Draft::in_dialog(&dialog, Method::Ack, cseq, None), None, None, true);
@@ -617,7 +649,7 @@ impl Call {
                 invite.into_iter().for_each(|invite| invite.given_up.push(to_tag.into()));
             }
         }
-        if let Some(at) = self.client_at(serial).filter(|_| first) {
+        if let Some(at) = self.client_at(serial).filter(|_| !told) {
             self.tell_response(cx, at, response, None);
             self.tell_end(cx, serial, ClientEnd::Final(status));
         }
@@ -625,11 +657,14 @@ impl Call {
 
     /// Finds or makes the early dialog of a provisional response (RFC 3261 §12.1).
     fn early_dialog(&mut self, cx: &mut CallCx, at: usize, view: View<'_>) -> Option<u64> {
-        if let Some(serial) = self.dialog_of_response(view) {
+        if let Some(serial) = self.dialog_of_client(at, view) {
             return Some(serial);
         }
         let above_100 = view.status().is_some_and(|status| status != StatusCode::TRYING);
-        if view.to_tag().is_none() || !above_100 {
+        let tag = view.to_tag().filter(|_| above_100)?;
+        // One that the peer has ended does not begin anew, or its CSeq numbers would come twice.
+        let invite = self.clients()[at].invite.as_ref()?;
+        if invite.given_up.iter().any(|given_up| **given_up == *tag) {
             return None;
         }
         self.new_dialog(cx, at, view)
@@ -637,19 +672,25 @@ impl Call {
 
     /// Finds or makes the dialog of a 2xx, and confirms it.
     fn confirm_dialog(&mut self, cx: &mut CallCx, at: usize, view: View<'_>) -> Option<u64> {
-        let reinvite = self.rest().clients[at].dialog;
-        let serial = match reinvite.or_else(|| self.dialog_of_response(view)) {
+        let serial = match self.dialog_of_client(at, view) {
             Some(serial) => serial,
             None => self.new_dialog(cx, at, view)?,
         };
         let entry = self.dialog_mut(serial)?;
-        let refreshed = entry.dialog.refresh_target(view);
         if entry.dialog.confirm_from(view) {
+            entry.dialog.refresh_by_response(view);
             self.tell_dialog(cx, serial, DialogChange::Confirmed);
-        } else if refreshed {
-            self.tell_dialog(cx, serial, DialogChange::TargetRefreshed);
+        } else {
+            self.refresh(cx, serial, |dialog| dialog.refresh_by_response(view));
         }
         Some(serial)
+    }
+
+    /// Finds the dialog of a response: the one that its request was sent in, or has made with this peer.
+    fn dialog_of_client(&self, at: usize, response: View<'_>) -> Option<u64> {
+        let client = &self.clients()[at];
+        let made = || self.dialog_made(client.serial, response.to_tag().unwrap_or_default());
+        client.dialog.or_else(made)
     }
 
     /// Notes that a dialog of an INVITE has ended, lest a copy of its 2xx begin it anew (RFC 5407 §3.1.6).
@@ -670,11 +711,9 @@ impl Call {
         }
         let client = &self.rest().clients[at];
         let owner = client.serial;
-        // A peer that names no Contact is reached as before.
-        let invited = |request: View<'_>| request.request_uri().ok().map(UriBuf::from);
-        let fallback = client.sent().and_then(|sent| sent.with_request(invited)).flatten();
         let serial = cx.serial();
-        let entry = DialogEntry::of_client(cx, serial, owner, view, fallback)?;
+        let begun = |request: View<'_>| DialogEntry::of_client(cx, serial, owner, request, view);
+        let entry = client.sent()?.with_request(begun)??;
         self.rest().dialogs.push(entry);
         self.tell_dialog(cx, serial, DialogChange::Started);
         Some(serial)
@@ -683,6 +722,9 @@ impl Call {
     fn other_response(&mut self, cx: &mut CallCx, at: usize, status: StatusCode, response: Response) {
         let client = &self.rest().clients[at];
         let (serial, dialog, method) = (client.serial, client.dialog, client.method.clone());
+        if let Some(dialog) = dialog.filter(|_| status.is_success() && refreshes_target(&method)) {
+            self.refresh(cx, dialog, |dialog| dialog.refresh_by_response(response.view()));
+        }
         self.tell_response(cx, at, response, dialog.map(|serial| DialogHandle::new(self.hash, serial)));
         if !status.is_final() {
             return;
@@ -790,6 +832,7 @@ impl Draft {
             body,
             host: None,
             over: None,
+            order: Some(dialog.serial),
         }
     }
 }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use crate::{
@@ -8,20 +6,17 @@ use crate::{
         Call, CallCx, Rendered, Stage, Walk,
         dialogs::{DialogEntry, Duty},
         reply_to,
-        server::{ActiveServer, Answered, ServerTransaction},
+        server::{ActiveServer, Answered, RingAgain, ServerTransaction},
     },
     decision::{
         Ask, AskId, DialogChange, DialogEnd, DialogHandle, Event, MethodFacts, ProvisionalError, Question,
-        Reply, Routing, RoutingFacts, ServerEnd, Verdict, Void,
+        Reply, Routing, RoutingFacts, ServerEnd, Source, Verdict, Void,
     },
-    dialog::{Acceptance, OutOfOrder, State, has_target},
+    dialog::{Acceptance, OutOfOrder, State, has_target, refreshes_target},
     syntax::{HeaderId, HeaderName, HeaderValue, Method, Request, Scheme, StatusCode, UriError, View},
     transaction::{ServerState, acknowledges, cancels, plainly_answered, retransmits},
     transport::{Outbound, Owner, Target},
 };
-
-/// A proxy on the way forgets an INVITE that does not ring for three minutes (RFC 3261 §13.3.1.1).
-const RING_AGAIN: Duration = Duration::from_secs(60);
 
 /// What a request has come to.
 pub(crate) enum Placed {
@@ -104,15 +99,26 @@ fn bad_uri(_error: &UriError) -> Reply {
 /// Asks where a request goes.
 pub(crate) fn ask_routing(cx: &mut CallCx, walk: &mut Walk) {
     let ask = walk.open(cx, Stage::Routing);
-    let question = Question::new(walk.request.clone(), RoutingFacts {}, ask, walk.handle());
+    let question =
+        Question::new(walk.request.clone(), RoutingFacts { source: source(cx, walk) }, ask, walk.handle());
     cx.events.push_back(Event::Ask(Ask::Routing(question)));
 }
 
 fn ask_method(cx: &mut CallCx, walk: &mut Walk) {
     let ask = walk.open(cx, Stage::Method);
     let dialog = walk.dialog.map(|serial| DialogHandle::new(walk.call, serial));
-    let question = Question::new(walk.request.clone(), MethodFacts { dialog }, ask, walk.handle());
+    let question = Question::new(
+        walk.request.clone(),
+        MethodFacts { dialog, source: source(cx, walk) },
+        ask,
+        walk.handle(),
+    );
     cx.events.push_back(Event::Ask(Ask::Method(question)));
+}
+
+fn source(cx: &CallCx, walk: &Walk) -> Source {
+    let flow = &walk.flow;
+    Source::new(flow.proto(), (flow.local(), flow.remote()), cx.transport.peer(flow))
 }
 
 /// Writes the response to a request that is being judged.
@@ -146,8 +152,7 @@ impl Call {
                 let _lost = cx.send(Outbound { target: back, bytes, owner, awaits: false });
             }
             ServerTransaction::Active(active) => {
-                let timing = cx.settings.clone();
-                if active.machine.request(cx.now, timing.timing()).send() {
+                if active.machine.request(cx.now, active.settings.timing()).send() {
                     active.resend(cx, hash);
                 }
             }
@@ -265,7 +270,6 @@ impl Call {
         view: View<'_>,
         request: impl FnOnce() -> Option<Request>,
     ) {
-        let settings = cx.settings.clone();
         let now = cx.now;
         let found = self.find_server(key, |kept| acknowledges(view, kept));
         if let Some(at) = found
@@ -273,7 +277,7 @@ impl Call {
             && server.machine.state() != ServerState::Accepted
         {
             // Over a stream Timer I is zero.
-            if server.machine.ack(now, settings.timing()).terminated() {
+            if server.machine.ack(now, server.settings.timing()).terminated() {
                 self.servers.swap_remove(at);
             }
             return;
@@ -337,15 +341,29 @@ impl Call {
             server.resend(cx, hash);
             return true;
         }
-        if let Some(again) = server.ring_again.filter(|again| *again <= cx.now) {
-            server.ring_again = Some(again + RING_AGAIN);
-            server.resend(cx, hash);
+        if let Some(again) = server.ring_again.take_if(|again| again.at <= cx.now) {
+            self.ring_again(cx, at, again);
             return true;
         }
         if !self.expire_provisional(cx, at) {
             self.expire_machine(cx, at);
         }
         true
+    }
+
+    fn ring_again(&mut self, cx: &mut CallCx, at: usize, mut again: RingAgain) {
+        let hash = self.hash;
+        let Some(server) = self.active(at) else { return };
+        let serial = server.serial;
+        match &again.next {
+            None => server.resend(cx, hash),
+            // What already waits for a PRACK is as good.
+            Some(reply) => drop(self.send_reliable(cx, at, (**reply).clone())),
+        }
+        again.skip_to(cx.now);
+        if let Some(server) = self.position(serial).and_then(|at| self.active(at)) {
+            server.ring_again = Some(again);
+        }
     }
 
     /// Drops all server transactions, voiding their questions.
@@ -363,8 +381,7 @@ impl Call {
     fn expire_machine(&mut self, cx: &mut CallCx, at: usize) {
         let hash = self.hash;
         let Some(server) = self.active(at) else { return };
-        let settings = cx.settings.clone();
-        let Some((_, actions)) = server.machine.expire(cx.now, settings.timing()) else { return };
+        let Some((_, actions)) = server.machine.expire(cx.now, server.settings.timing()) else { return };
         if actions.send() {
             server.resend(cx, hash);
         }
@@ -444,9 +461,12 @@ impl Call {
             self.start_dialog(cx, server, &walk, status);
         }
         let rseq = server.provisionals.as_ref().filter(|_| reply.reliable).map(|sent| sent.rseq());
+        let takes = status.is_success() || rseq.is_some();
+        if let Some(serial) = server.dialog.filter(|_| takes && refreshes_target(&walk.method)) {
+            self.refresh(cx, serial, |dialog| dialog.refresh_by_request(walk.request.view()));
+        }
         let bytes = render(cx, &walk, reply, rseq);
-        let timing = walk.settings.clone();
-        match server.machine.respond(cx.now, status.as_u16(), timing.timing()) {
+        match server.machine.respond(cx.now, status.as_u16(), walk.settings.timing()) {
             Ok(_sent) => {
                 server.last = bytes.as_ref().into();
                 if let Some(sent) = server.provisionals.as_mut().filter(|_| rseq.is_some()) {
@@ -473,9 +493,8 @@ impl Call {
             }
             self.replied(cx, server, &walk, status);
         } else {
-            // A reliable response has a series of its own.
-            let rings = server.invite && status != StatusCode::TRYING && rseq.is_none();
-            server.ring_again = rings.then(|| cx.now + RING_AGAIN);
+            let rings = server.invite && status != StatusCode::TRYING;
+            server.ring_again = rings.then(|| RingAgain::of(cx.now, reply, rseq.is_some()));
             server.walk = Some(walk);
         }
     }
@@ -510,12 +529,8 @@ impl Call {
             return;
         }
         entry.unacked = true;
-        let refreshed = walk.dialog.is_some() && entry.dialog.refresh_target(walk.request.view());
         if entry.dialog.confirm() {
             self.tell_dialog(cx, serial, DialogChange::Confirmed);
-        }
-        if refreshed {
-            self.tell_dialog(cx, serial, DialogChange::TargetRefreshed);
         }
     }
 
@@ -536,6 +551,14 @@ impl Call {
     /// Finds the dialog of a request and checks that it may take it (RFC 3261 §12.2.2, §14.2).
     fn enter_dialog(&mut self, cx: &mut CallCx, walk: &Walk, view: View<'_>) -> Result<u64, Reply> {
         let serial = self.dialog_of_request(view).ok_or_else(Reply::no_dialog)?;
+        let entry = self.dialog_mut(serial).ok_or_else(Reply::no_dialog)?;
+        match entry.dialog.receive(view) {
+            Ok(()) => entry.over = Some(walk.flow),
+            Err(OutOfOrder::Ending) => return Err(Reply::no_dialog()),
+            Err(OutOfOrder::OldSequence) => {
+                return Err(Reply::internal_error().reason(HeaderValue::from_static("Old CSeq In Dialog")));
+            }
+        }
         let invite = walk.is_invite();
         if invite && self.has_open_client_invite(serial) {
             return Err(Reply::status(StatusCode::REQUEST_PENDING));
@@ -544,14 +567,6 @@ impl Call {
             let wait = cx.streams.retry.below(11);
             let seconds = HeaderValue::try_from(wait.to_string()).expect("digits are a valid value");
             return Err(Reply::internal_error().header(HeaderName::RETRY_AFTER, seconds));
-        }
-        let entry = self.dialog_mut(serial).ok_or_else(Reply::no_dialog)?;
-        match entry.dialog.receive(view) {
-            Ok(()) => entry.over = Some(walk.flow),
-            Err(OutOfOrder::Ending) => return Err(Reply::no_dialog()),
-            Err(OutOfOrder::OldSequence) => {
-                return Err(Reply::internal_error().reason(HeaderValue::from_static("Old CSeq In Dialog")));
-            }
         }
         if walk.method == Method::Prack {
             self.take_prack(cx, serial, view)?;

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::{
     base::Limits,
-    syntax::{HeaderValue, Host, Method, StatusCode, Uri, UriBuf},
+    syntax::{HeaderValue, Host, Leniency, Method, StatusCode, Uri, UriBuf},
     transaction::Timing,
     transport::UdpSize,
 };
@@ -42,6 +42,8 @@ pub struct Config {
     pub nat: NatPolicy,
     /// How often connections opened here are kept alive with a double CRLF (RFC 5626 §4.4.1); never if not said.
     pub keep_alive: Option<Duration>,
+    /// What is forgiven in the messages of peers, except where a listener has a rule of its own.
+    pub leniency: Leniency,
     /// The transactions' timers (RFC 3261 §17).
     pub timing: Timing,
     /// How long an INVITE that was sent may ring before it is cancelled.
@@ -71,6 +73,7 @@ impl Default for Config {
             alias: false,
             nat: NatPolicy::Off,
             keep_alive: None,
+            leniency: Leniency::default(),
             timing: Timing::default(),
             ringing: Duration::from_secs(180),
             dialog: Duration::from_secs(12 * 3600),
@@ -118,8 +121,8 @@ pub enum ConfigError {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Config,
-    pub(crate) allow: Box<str>,
-    pub(crate) supported: Box<str>,
+    pub(crate) allow: HeaderValue,
+    pub(crate) supported: HeaderValue,
 }
 
 impl Settings {
@@ -205,13 +208,13 @@ fn check_ranges(config: &Config) -> Result<(), ConfigError> {
     }
 }
 
-fn join(items: &[impl std::fmt::Display]) -> Box<str> {
+fn join(items: &[impl std::fmt::Display]) -> HeaderValue {
     let mut text = String::new();
     for item in items {
         let comma = if text.is_empty() { "" } else { ", " };
         write!(text, "{comma}{item}").expect("a String takes everything");
     }
-    text.into()
+    HeaderValue::try_from(text).expect("tokens, and commas between them")
 }
 
 #[cfg(test)]
@@ -221,8 +224,8 @@ mod tests {
     #[test]
     fn default_is_valid() {
         let settings = Settings::new(Config::default()).expect("the defaults");
-        assert_eq!(&*settings.allow, "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, PRACK");
-        assert_eq!(&*settings.supported, "100rel");
+        assert_eq!(settings.allow.as_str(), "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, PRACK");
+        assert_eq!(settings.supported.as_str(), "100rel");
     }
 
     #[test]

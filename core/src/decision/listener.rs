@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use crate::{
-    syntax::HeaderValue,
+    syntax::{HeaderValue, Leniency},
     transport::{Proto, UdpSize},
 };
 
@@ -14,17 +14,25 @@ pub struct Listener {
     pub(crate) addr: SocketAddr,
     pub(crate) host: Option<HeaderValue>,
     pub(crate) udp_size: Option<UdpSize>,
+    pub(crate) leniency: Option<Leniency>,
 }
 
 impl Listener {
     /// Makes one that follows the configuration.
     pub const fn new(proto: Proto, addr: SocketAddr) -> Self {
-        Self { proto, addr, host: None, udp_size: None }
+        Self { proto, addr, host: None, udp_size: None, leniency: None }
     }
 
     /// Sets the name or address that Via and Contact show where it is used, and the TCP listener beside it.
     pub fn host(mut self, host: HeaderValue) -> Self {
         self.host = Some(host);
+        self
+    }
+
+    /// Sets what is forgiven in the messages that come in there, over the connections that it accepts, and at the TCP
+    /// listener beside it.
+    pub const fn leniency(mut self, leniency: Leniency) -> Self {
+        self.leniency = Some(leniency);
         self
     }
 

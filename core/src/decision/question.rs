@@ -1,8 +1,9 @@
-use std::{fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, net::SocketAddr, sync::Arc};
 
 use crate::{
     decision::{AskId, DialogHandle, Reply, ServerHandle},
     syntax::Request,
+    transport::{PeerInfo, Proto},
 };
 
 /// A kind of decision that the application takes.
@@ -28,10 +29,37 @@ pub enum Routing {
     ReplyStateless(Reply),
 }
 
+/// Where a request came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Source {
+    /// The transport that it came over.
+    pub proto: Proto,
+    /// The address at which it was received.
+    pub local: SocketAddr,
+    /// The address from which it came.
+    pub remote: SocketAddr,
+    /// What the connection tells of the peer, such as the names that its certificate proves; none if it tells nothing.
+    pub peer: Option<Arc<PeerInfo>>,
+}
+
+impl Source {
+    pub(crate) const fn new(
+        proto: Proto,
+        (local, remote): (SocketAddr, SocketAddr),
+        peer: Option<Arc<PeerInfo>>,
+    ) -> Self {
+        Self { proto, local, remote, peer }
+    }
+}
+
 /// What a [`Routing`] question shows beside the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct RoutingFacts {}
+pub struct RoutingFacts {
+    /// Where the request came from.
+    pub source: Source,
+}
 
 impl Decision for Routing {
     type Facts = RoutingFacts;
@@ -43,6 +71,8 @@ impl Decision for Routing {
 pub struct MethodFacts {
     /// The dialog that the request belongs to, if any.
     pub dialog: Option<DialogHandle>,
+    /// Where the request came from.
+    pub source: Source,
 }
 
 impl Decision for Reply {

@@ -1,6 +1,11 @@
+use std::{fmt::Display, net::IpAddr};
+
 use bytes::Bytes;
 
-use crate::syntax::{HeaderName, HeaderValue, Method, StatusCode};
+use crate::{
+    sdp::with_local_address,
+    syntax::{HeaderName, HeaderValue, Method, StatusCode},
+};
 
 /// A body and what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,17 +15,34 @@ pub struct Body {
     pub content_type: HeaderValue,
     /// The octets, exactly as sent.
     pub bytes: Bytes,
+    /// Whether it is completed when it goes out: see [`Body::local_sdp`].
+    #[cfg_attr(feature = "serde", serde(default))]
+    local: bool,
 }
 
 impl Body {
     /// Makes a body of the given type.
     pub fn new(content_type: HeaderValue, bytes: impl Into<Bytes>) -> Self {
-        Self { content_type, bytes: bytes.into() }
+        Self { content_type, bytes: bytes.into(), local: false }
     }
 
     /// Makes a body of type `application/sdp`.
     pub fn sdp(bytes: impl Into<Bytes>) -> Self {
         Self::new(HeaderValue::from_static("application/sdp"), bytes)
+    }
+
+    /// Makes a body of type `application/sdp` in which [`LOCAL_ADDRESS`](crate::sdp::LOCAL_ADDRESS) becomes the host
+    /// that the message shows in its Contact: only then is it known which socket it leaves from.
+    pub fn local_sdp(bytes: impl Into<Bytes>) -> Self {
+        Self { local: true, ..Self::sdp(bytes) }
+    }
+
+    /// Returns the octets to send in a message whose Contact has this host, from a socket of this address.
+    pub(crate) fn bytes_from(&self, host: impl Display, local: IpAddr) -> Bytes {
+        match self.local {
+            true => with_local_address(&self.bytes, &host.to_string(), local),
+            false => self.bytes.clone(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) use acceptance::Acceptance;
 pub(crate) use reliable::{Received, ReliableSeries};
 pub(crate) use route_set::{Itinerary, RouteSet};
 
-use crate::syntax::{HeaderId, UriBuf, View};
+use crate::syntax::{HeaderId, Method, UriBuf, View};
 
 /// One dialog as one of its two sides sees it.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Dialog {
     /// To of our requests, with its tag.
     remote: Box<str>,
     remote_target: UriBuf,
+    /// The CSeq number of the peer's request that the remote target was taken from last.
+    target_seq: u32,
     routes: RouteSet,
     local_seq: u32,
     remote_seq: Option<u32>,
@@ -61,27 +63,40 @@ impl Dialog {
             local: local.into(),
             remote: request.header(HeaderId::From)?.into(),
             remote_target: contact(request)?,
+            target_seq: request.cseq_number(),
             routes: RouteSet::of_request(request),
             local_seq: 0,
             remote_seq: Some(request.cseq_number()),
         })
     }
 
-    /// Makes the client's side, early, from the response that starts it (RFC 3261 §12.1.2).
+    /// Makes the client's side, early, from a request of ours and the response that starts it (RFC 3261 §12.1.2).
     ///
-    /// Without a usable Contact the peer is reached at `fallback`; `None` without both.
-    pub(crate) fn from_response(serial: u64, response: View<'_>, fallback: Option<UriBuf>) -> Option<Self> {
+    /// Only what is the peer's comes from the response. Without a usable Contact the peer is reached as before.
+    pub(crate) fn from_response(serial: u64, request: View<'_>, response: View<'_>) -> Option<Self> {
+        let to = request.header(HeaderId::To)?;
+        let remote = match (request.to_tag(), response.to_tag()) {
+            (None, Some(tag)) => format!("{to};tag={tag}"),
+            (Some(_), _) | (None, None) => to.to_owned(),
+        };
+        // A request in a dialog that is there no more took the route that its ACK takes too.
+        let routes = match request.to_tag() {
+            Some(_) => RouteSet::of_own(request),
+            None => RouteSet::of_response(response),
+        };
+        let invited = || request.request_uri().ok().map(UriBuf::from);
         Some(Self {
             serial,
             state: State::Early,
-            call_id: response.call_id().into(),
-            local_tag: response.from_tag()?.into(),
+            call_id: request.call_id().into(),
+            local_tag: request.from_tag()?.into(),
             remote_tag: response.to_tag().unwrap_or_default().into(),
-            local: response.header(HeaderId::From)?.into(),
-            remote: response.header(HeaderId::To)?.into(),
-            remote_target: contact(response).or(fallback)?,
-            routes: RouteSet::of_response(response),
-            local_seq: response.cseq_number(),
+            local: request.header(HeaderId::From)?.into(),
+            remote: remote.into(),
+            remote_target: contact(response).or_else(invited)?,
+            target_seq: 0,
+            routes,
+            local_seq: request.cseq_number(),
             remote_seq: None,
         })
     }
@@ -132,12 +147,6 @@ impl Dialog {
             && request.from_tag().unwrap_or_default() == &*self.remote_tag
     }
 
-    /// Tells whether a response from the peer belongs here.
-    pub(crate) fn matches_response(&self, response: View<'_>) -> bool {
-        response.from_tag() == Some(&*self.local_tag)
-            && response.to_tag().unwrap_or_default() == &*self.remote_tag
-    }
-
     /// Gives the next CSeq number of our requests (DL-06).
     pub(crate) fn next_seq(&mut self) -> u32 {
         self.local_seq = (self.local_seq + 1) & 0x7fff_ffff;
@@ -148,7 +157,7 @@ impl Dialog {
     pub(crate) fn receive(&mut self, request: View<'_>) -> Result<(), OutOfOrder> {
         let number = request.cseq_number();
         // A BYE that crosses ours is answered all the same (RC-02).
-        if self.state == State::Ending && !request.is(&crate::syntax::Method::Bye) {
+        if self.state == State::Ending && !request.is(&Method::Bye) {
             return Err(OutOfOrder::Ending);
         }
         if self.remote_seq.is_some_and(|seen| number <= seen) {
@@ -176,9 +185,19 @@ impl Dialog {
         early
     }
 
-    /// Takes over the peer's Contact; tells whether it is another one (DL-09).
-    pub(crate) fn refresh_target(&mut self, message: View<'_>) -> bool {
-        match contact(message) {
+    /// Takes over the Contact of a request that is being accepted, unless a newer one was accepted before; tells whether
+    /// it is another one (DL-09, RFC 6141 §4.6).
+    pub(crate) fn refresh_by_request(&mut self, request: View<'_>) -> bool {
+        if request.cseq_number() <= self.target_seq {
+            return false;
+        }
+        self.target_seq = request.cseq_number();
+        self.refresh_by_response(request)
+    }
+
+    /// Takes over the Contact of a response that accepts; tells whether it is another one (DL-09, RFC 6141 §4.7).
+    pub(crate) fn refresh_by_response(&mut self, response: View<'_>) -> bool {
+        match contact(response) {
             Some(target) if target != self.remote_target => {
                 self.remote_target = target;
                 true
@@ -190,6 +209,11 @@ impl Dialog {
     pub(crate) fn end(&mut self) {
         self.state = State::Ending;
     }
+}
+
+/// Tells whether a request in a dialog, and the response that accepts it, may move a peer (DL-09).
+pub(crate) const fn refreshes_target(method: &Method) -> bool {
+    matches!(method, Method::Invite | Method::Update | Method::Subscribe | Method::Notify)
 }
 
 /// Tells whether a message names a Contact to which requests in a dialog can be sent (RFC 3261 §8.1.1.8).

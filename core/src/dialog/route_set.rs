@@ -27,6 +27,11 @@ impl RouteSet {
         Self(routes.into())
     }
 
+    /// The route that a request of ours took.
+    pub(crate) fn of_own(request: View<'_>) -> Self {
+        Self(request.routes().map(text).collect())
+    }
+
     /// A set configured by the application (RFC 3261 §8.1.2).
     pub(crate) fn preloaded(routes: &[UriBuf]) -> Self {
         Self(routes.iter().map(|uri| format!("<{uri}>").into()).collect())

@@ -130,13 +130,14 @@ impl Endpoint {
     }
 
     fn listen(&mut self, listener: Listener) -> Result<Outcome, CommandError> {
-        let Listener { proto, addr, host, udp_size } = listener;
+        let Listener { proto, addr, host, udp_size, leniency } = listener;
         if let Some(host) = host.as_ref().filter(|host| Host::parse(host.as_str()).is_err()) {
             return Err(CommandError::Host(host.as_str().into()));
         }
         let beside = proto == Proto::Udp && self.cx.settings.config.tcp_beside_udp;
         let socket = self.cx.transport.listen(proto, addr, beside, &mut self.cx.outputs);
         self.cx.transport.set_custom(socket, Custom { host, udp_size });
+        self.cx.transport.forgive(socket, leniency);
         Ok(Outcome::Socket(socket))
     }
 

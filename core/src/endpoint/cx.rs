@@ -7,6 +7,7 @@ use crate::{
         DialogHandle, Gone, Listener, Outcome, Outgoing, Pending, ProvisionalError, Reply, SendError,
     },
     endpoint::Endpoint,
+    syntax::Leniency,
     transport::{FlowId, Proto, SocketId},
 };
 
@@ -83,6 +84,19 @@ impl<'a> Cx<'a> {
     /// Opens a socket; [`Event::Bound`](crate::Event::Bound) tells how it went.
     pub fn listen(&mut self, proto: Proto, addr: SocketAddr) -> Result<SocketId, CommandError> {
         self.listen_as(Listener::new(proto, addr))
+    }
+
+    /// Opens a socket with a rule of its own for what is forgiven in the messages that come in there.
+    ///
+    /// The rule holds for the connections that the socket accepts, and for the TCP listener beside a UDP socket.
+    /// Everywhere else it is [`Config::leniency`].
+    pub fn listen_with(
+        &mut self,
+        proto: Proto,
+        addr: SocketAddr,
+        leniency: Leniency,
+    ) -> Result<SocketId, CommandError> {
+        self.listen_as(Listener::new(proto, addr).leniency(leniency))
     }
 
     /// Opens a socket that differs from what the configuration says.

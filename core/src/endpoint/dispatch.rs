@@ -5,7 +5,7 @@ use crate::{
     call::{Rendered, Stage, Tag, Walk, ask_routing, expires, render, reply_to},
     decision::{Event, Reply},
     endpoint::{Endpoint, Life},
-    syntax::{HeaderValue, Message, Method, ParseErrorKind, Refused, StatusCode, ViaStamp, View},
+    syntax::{HeaderId, HeaderValue, Message, Method, ParseErrorKind, Refused, StatusCode, ViaStamp, View},
     transaction::server_key,
     transport::{
         Class, ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Output, Owner, ResponseTarget,
@@ -109,7 +109,7 @@ impl Endpoint {
         let settings = self.cx.settings.clone();
         self.stats.unreadable += 1;
         if let Some(message) = read_for_refusal(head, settings.limits()) {
-            let reason = HeaderValue::try_from(error.to_string()).ok();
+            let reason = error.reason().map(HeaderValue::from_static);
             self.refuse(flow, message.view(), error.status(), reason);
         }
         let outputs = &mut self.cx.outputs;
@@ -123,7 +123,8 @@ impl Endpoint {
             // A keep-alive of RFC 3261 §7.5 and RFC 5626 §3.5.1, or nothing.
             return;
         }
-        match Message::parse(bytes, self.cx.settings.limits()) {
+        let leniency = self.cx.transport.leniency(&flow).unwrap_or(self.cx.settings.config.leniency);
+        match Message::parse_with(bytes, self.cx.settings.limits(), leniency) {
             Ok(message) => {
                 self.stats.messages += 1;
                 if message.view().is_request() {
@@ -146,22 +147,30 @@ impl Endpoint {
         }
     }
 
-    /// Answers a request that cannot be read whole, as far as its Via can be.
+    /// Answers a request that cannot be read whole, if it has a Via.
     fn refuse(&mut self, flow: Flow, request: View<'_>, status: StatusCode, reason: Option<HeaderValue>) {
         if !request.is_request() || request.is(&Method::Ack) {
             return;
         }
-        let Some(via) = request.vias().next() else { return };
+        let (target, stamp) = match request.vias().next().map(WayBack::of) {
+            Some(way) => {
+                let stamp = way.stamp(flow.remote());
+                (back(flow, way, stamp), stamp)
+            }
+            // A Via that cannot be read names no place; the one that the request came from is left.
+            None if request.contains(HeaderId::Via) => {
+                (Target::Back { flow, fallback: flow.remote(), name: None }, ViaStamp::default())
+            }
+            None => return,
+        };
         let mut reply = Reply::status(status);
         reply.reason = reason;
-        let way = WayBack::of(via);
-        let stamp = way.stamp(flow.remote());
         let tag = Tag::of_request(&self.cx.key, request);
         let settings = self.cx.settings.clone();
         let rendered =
             Rendered { request, flow: &flow, stamp: &stamp, tag: &tag, settings: &settings, rseq: None };
         let bytes = reply_to(&mut self.cx, rendered, &reply);
-        self.send_back(&back(flow, way, stamp), bytes);
+        self.send_back(&target, bytes);
     }
 
     fn request(&mut self, flow: Flow, message: &Message<'_>) {
@@ -169,8 +178,10 @@ impl Endpoint {
         let Some(method) = view.method() else { return };
         let hash = self.cx.key.hash(view.call_id().as_bytes());
         let way = WayBack::of(view.via());
+        // RFC 5923 §8.1: the peer offers its connection for requests to it.
         if let Flow::Stream { conn, proto, .. } = flow
-            && way.wants_alias()
+            && proto.is_secure()
+            && view.via().params().get("alias").is_some()
         {
             self.cx.transport.alias(conn, way.port_over(proto));
         }

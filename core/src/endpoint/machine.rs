@@ -29,6 +29,15 @@ pub trait Machine {
     }
 }
 
+/// A machine that is the innermost or stands around another one, and the way to the innermost.
+pub trait Nested: Machine {
+    /// The innermost machine.
+    type Inner;
+
+    /// Borrows the innermost machine.
+    fn inner(&mut self) -> &mut Self::Inner;
+}
+
 /// Several kinds of machines in one driver.
 impl<M: Machine + ?Sized> Machine for Box<M> {
     fn handle_input(&mut self, now: Instant, input: Input<'_>) {

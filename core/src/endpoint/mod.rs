@@ -18,7 +18,12 @@ use crate::{
     transport::{Input, News, Output},
 };
 
-pub use self::{cx::Cx, machine::Machine, stats::Stats, views::DialogView};
+pub use self::{
+    cx::Cx,
+    machine::{Machine, Nested},
+    stats::Stats,
+    views::DialogView,
+};
 
 /// One SIP entity: a deterministic function of its configuration, its seed, its inputs and its commands.
 ///

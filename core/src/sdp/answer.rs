@@ -1,33 +1,15 @@
 use sdp_types::{Attribute, Media, Session, Time, attributes::Direction, attributes::RtpMap};
-use thiserror::Error;
 
-use super::{EVENTS, Format, Local, RTP, Stream, describe_stream, empty_media, write};
+use super::{EVENTS, Format, Local, RTP, SdpError, Stream, describe_stream, description, empty_media, write};
 use crate::base::Limits;
-
-/// Why an offer has no answer.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum SdpError {
-    /// It is no session description.
-    #[error("not a session description: {0}")]
-    Malformed(String),
-    /// It has more streams than [`Limits::streams`].
-    #[error("{0} media streams are more than the limit allows")]
-    TooManyStreams(usize),
-    /// It offers streams, and none of them can be taken.
-    #[error("nothing in common: no offered stream is audio over RTP/AVP with PCMU or PCMA")]
-    NothingInCommon,
-}
 
 /// Answers an offer (RFC 3264 §6).
 ///
 /// Each stream of `local` takes the first offered one that it fits; other offered streams are refused. An offer that
 /// wants no stream, such as one that ends them all, is answered alike.
 pub fn answer(offer: &[u8], local: &Local, limits: &Limits) -> Result<Vec<u8>, SdpError> {
+    description::check(offer, limits)?;
     let offer = Session::parse(offer).map_err(|error| SdpError::Malformed(error.to_string()))?;
-    if offer.medias.len() > limits.streams {
-        return Err(SdpError::TooManyStreams(offer.medias.len()));
-    }
     let default = direction(&offer.attributes).unwrap_or_default();
     let mut free: Vec<&Stream> = local.streams.iter().collect();
     let mut session = local.describe();

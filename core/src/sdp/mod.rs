@@ -1,19 +1,47 @@
-//! Session descriptions, and how one answers another (RFC 3264, RFC 8866).
+//! Session descriptions: how one is changed, and how one answers another (RFC 3264, RFC 8866).
 //!
-//! The model and the codec are those of `sdp-types`; what is here chooses.
+//! The model and the codec are those of [`sdp_types`]. They drop lines of unknown kinds and write the others in their
+//! own way; so what is changed here is a [`Description`], which keeps every other line as it was.
+//!
+//! ```
+//! use sansip::{Limits, sdp::{self, Description, Local}};
+//!
+//! let limits = Limits::default();
+//! let mut offer = Description::new(&Local::new([192, 0, 2, 1].into(), 1, 0).audio(4000), &limits)?;
+//! // PCMA before PCMU, and no digits.
+//! offer.retain_codecs(0, |codec| !codec.is("telephone-event"))?.sort_codecs(0, |codec| !codec.is("PCMA"))?;
+//! assert_eq!(offer.media(0)?, "audio 4000 RTP/AVP 8 0");
+//!
+//! let callee = Local::new([192, 0, 2, 9].into(), 2, 0).audio(5000);
+//! let answer = Description::parse(&sdp::answer(&offer.to_bytes(), &callee, &limits)?, &limits)?;
+//! assert_eq!(answer.media(0)?, "audio 5000 RTP/AVP 8 0");
+//! # Ok::<(), sdp::SdpError>(())
+//! ```
 
+mod address;
 mod answer;
+mod codec;
+mod description;
+mod direction;
+mod error;
 
 use std::net::IpAddr;
 
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time, attributes::RtpMap};
 
-pub use answer::{SdpError, answer};
+pub(crate) use address::with_local_address;
+pub use answer::answer;
+pub use codec::Codec;
+pub use description::Description;
+pub use direction::Held;
+pub use error::SdpError;
+pub use sdp_types::{self, attributes::Direction};
 
 /// What this side brings into a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Local {
-    address: IpAddr,
+    /// `None` if the endpoint knows it best.
+    address: Option<IpAddr>,
     session: u64,
     version: u64,
     streams: Vec<Stream>,
@@ -42,6 +70,15 @@ impl Local {
     /// `session` stays the same for the life of the session; `version` counts up by one whenever the description changes
     /// (RFC 3264 §5, §8). Both are written as 62-bit numbers.
     pub const fn new(address: IpAddr, session: u64, version: u64) -> Self {
+        Self::at(Some(address), session, version)
+    }
+
+    /// Makes a session without streams at [`LOCAL_ADDRESS`], for a [`Body::local_sdp`](crate::Body::local_sdp).
+    pub const fn unaddressed(session: u64, version: u64) -> Self {
+        Self::at(None, session, version)
+    }
+
+    const fn at(address: Option<IpAddr>, session: u64, version: u64) -> Self {
         Self { address, session: session & NUMBER, version: version & NUMBER, streams: Vec::new() }
     }
 
@@ -54,9 +91,14 @@ impl Local {
 
     /// Starts a description: all but its streams.
     fn describe(&self) -> Session {
-        let origin = Origin::with_ip_addr(self.session, self.version, self.address);
+        let mut origin = Origin::with_ip_addr(self.session, self.version, self.address.unwrap_or(NOWHERE));
+        let mut connection = Connection::from_ip_addr(self.address.unwrap_or(NOWHERE));
+        if self.address.is_none() {
+            origin.unicast_address = LOCAL_ADDRESS.into();
+            connection.connection_address = LOCAL_ADDRESS.into();
+        }
         let mut session = Session::new(origin, "-");
-        session.connection = Some(Connection::from_ip_addr(self.address));
+        session.connection = Some(connection);
         session
     }
 }
@@ -111,6 +153,15 @@ fn write(session: &Session) -> Vec<u8> {
     session.write(&mut bytes).expect("a Vec takes everything");
     bytes
 }
+
+/// The host that stands for the address at which peers reach the endpoint, in the `o=` and `c=` lines of a
+/// [`Body::local_sdp`](crate::Body::local_sdp). No other host has such a name (RFC 6761 §6.4).
+///
+/// Only when a message goes out is it known from which socket, and so from which address.
+pub const LOCAL_ADDRESS: &str = "local.invalid";
+
+/// Gives a description the family that [`LOCAL_ADDRESS`] is written with.
+const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
 /// RFC 3264 §5: numbers of the origin fit a signed 64-bit integer, with room to count.
 const NUMBER: u64 = (1 << 62) - 1;

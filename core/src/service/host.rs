@@ -10,7 +10,7 @@ use crate::{
         Answer, Ask, AskId, ClientEnd, ClientHandle, Command, Decision, DialogHandle, Event, Outgoing,
         Question, Record, Reply, SendError, Verdict,
     },
-    endpoint::{Cx, Endpoint, Machine},
+    endpoint::{Cx, Endpoint, Machine, Nested},
     service::Service,
     syntax::{HeaderValue, Method, Response},
     transport::{Input, Output},
@@ -245,5 +245,13 @@ impl<S: Service> Machine for Host<S> {
 
     fn is_stopped(&self) -> bool {
         self.endpoint.is_stopped()
+    }
+}
+
+impl<S: Service> Nested for Host<S> {
+    type Inner = Self;
+
+    fn inner(&mut self) -> &mut Self {
+        self
     }
 }

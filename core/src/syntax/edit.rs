@@ -12,7 +12,6 @@ use super::{
     header::scan_via,
     message::{Field, StartLine},
     name_addr,
-    params::scan_param,
     scan::Cursor,
 };
 
@@ -119,29 +118,24 @@ impl<'m> Edit<'m> {
         Some(Via::new(self.view.head_text(), spans))
     }
 
-    /// Stamps the topmost Via that is left, as a server does (RFC 3261 §18.2.1, RFC 3581 §4).
+    /// Stamps the topmost Via that is left, as a server does (RFC 3261 §18.2.1, RFC 3581 §4). Of a parameter that stands
+    /// there twice, the first counts.
     pub fn stamp_via(&mut self, stamp: ViaStamp) -> &mut Self {
         let Some((_, mut cursor)) = self.via.find(self.view, HeaderId::Via) else { return self };
-        let head = self.view.head_bytes();
         let Ok(via) = scan_via(&mut cursor) else { return self };
-        cursor.pos = via.params().start();
-        let mut received = stamp.received;
-        while cursor.pos < via.whole().end() {
-            let Ok(Some((name, value))) = scan_param(&mut cursor) else { break };
-            let is = |wanted: &[u8]| name.bytes(head).eq_ignore_ascii_case(wanted);
-            if let (true, true, Some(port)) = (value.is_none(), is(b"rport"), stamp.rport) {
-                let value = Value::Number(port.into());
-                self.splice(name.end(), name.end(), New { before: "=", value, ..New::NOTHING });
-            } else if let (true, Some(address)) = (is(b"received"), stamp.received) {
-                let end = if value.is_none() { name.end() } else { value.end() };
-                let new = New { before: "=", value: Value::Address(address), ..New::NOTHING };
-                self.splice(name.end(), end, new);
-                received = None;
-            }
+        if let (true, Some(port)) = (via.rport.has_no_value(), stamp.rport) {
+            let at = via.rport.name_end();
+            self.splice(at, at, New { before: "=", value: Value::Number(port.into()), ..New::NOTHING });
         }
-        if let Some(address) = received {
-            let new = New { before: ";received=", value: Value::Address(address), ..New::NOTHING };
-            self.put(Splice::new(via.whole().end(), via.whole().end(), new).set(RECEIVED));
+        if let Some(address) = stamp.received {
+            let (value, end) = (Value::Address(address), via.whole().end());
+            if via.received.is_absent() {
+                let new = New { before: ";received=", value, ..New::NOTHING };
+                self.put(Splice::new(end, end, new).set(RECEIVED));
+            } else {
+                let new = New { before: "=", value, ..New::NOTHING };
+                self.splice(via.received.name_end(), via.received.end(), new);
+            }
         }
         self
     }

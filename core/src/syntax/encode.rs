@@ -6,9 +6,8 @@ use std::{
 use bytes::{BufMut as _, BytesMut};
 
 use super::{
-    Header, HeaderId, HeaderName, Method, StatusCode, View,
+    Header, HeaderId, HeaderName, HeaderValue, Host, Method, StatusCode, View,
     message::Field,
-    params::scan_param,
     scan::{Cursor, Span},
 };
 
@@ -29,6 +28,8 @@ pub struct ViaStamp {
     /// The value of an `rport` parameter that has none.
     pub rport: Option<u16>,
 }
+
+const GROWS: &str = "a buffer grows as it is written to";
 
 impl<'o> Encoder<'o> {
     /// Begins a response (RFC 3261 §8.2.6): status line, all Vias, From, To, Call-ID and CSeq of the request.
@@ -100,7 +101,7 @@ impl<'o> Encoder<'o> {
                 if byte > b' ' && byte != 0x7f {
                     encoder.out.put_u8(byte);
                 } else {
-                    write!(encoder.out, "%{byte:02X}").expect("a buffer grows as it is written to");
+                    write!(encoder.out, "%{byte:02X}").expect(GROWS);
                 }
             }
         }
@@ -118,6 +119,48 @@ impl<'o> Encoder<'o> {
         self
     }
 
+    /// Adds a header field whose value holds no line break.
+    pub(crate) fn value(mut self, id: HeaderId, value: &HeaderValue) -> Self {
+        self.put(id.with_colon().as_bytes());
+        self.put(value.as_str().as_bytes());
+        self.put(b"\r\n");
+        self
+    }
+
+    /// Adds a header field with a SIP or SIPS URI in angle brackets.
+    ///
+    /// Nearly each response has one, and `fmt` would take more time for it than all else in the response.
+    pub(crate) fn sip_uri(
+        mut self,
+        id: HeaderId,
+        sips: bool,
+        user: Option<&HeaderValue>,
+        (host, port): (Host<'_>, Option<u16>),
+        transport: Option<&str>,
+    ) -> Self {
+        self.put(id.with_colon().as_bytes());
+        self.put(if sips { b"<sips:".as_slice() } else { b"<sip:" });
+        if let Some(user) = user {
+            self.put(user.as_str().as_bytes());
+            self.put(b"@");
+        }
+        match host {
+            Host::Name(name) => self.text(name),
+            Host::V4(address) => self.ip(address.into()),
+            Host::V6(address) => write!(self.out, "[{address}]").expect(GROWS),
+        }
+        if let Some(port) = port {
+            self.put(b":");
+            self.number(port.into());
+        }
+        if let Some(transport) = transport {
+            self.put(b";transport=");
+            self.put(transport.as_bytes());
+        }
+        self.put(b">\r\n");
+        self
+    }
+
     /// Adds a header field of any name.
     pub fn field_name(mut self, name: &HeaderName, value: &str) -> Self {
         self.put(name.as_str().as_bytes());
@@ -131,7 +174,7 @@ impl<'o> Encoder<'o> {
     pub fn field_fmt(mut self, id: HeaderId, value: fmt::Arguments<'_>) -> Self {
         if id != HeaderId::Other {
             self.put(id.with_colon().as_bytes());
-            self.write_fmt(value).expect("a buffer grows as it is written to");
+            self.write_fmt(value).expect(GROWS);
             self.put(b"\r\n");
         }
         self
@@ -141,7 +184,7 @@ impl<'o> Encoder<'o> {
     pub fn typed<'h, H: Header<'h>>(mut self, value: &H) -> Self {
         self.put(H::NAME.as_str().as_bytes());
         self.put(b": ");
-        write!(self, "{value}").expect("a buffer grows as it is written to");
+        write!(self, "{value}").expect(GROWS);
         self.put(b"\r\n");
         self
     }
@@ -209,36 +252,34 @@ impl<'o> Encoder<'o> {
         self.put(b"\r\n");
     }
 
-    /// Writes the first Via row, its first element stamped.
+    /// Writes the first Via row, its first element stamped. Of a parameter that stands there twice, the first counts.
     fn stamped(&mut self, view: View<'_>, field: &Field, stamp: ViaStamp) {
-        let head = view.head_bytes();
-        let (whole, params) = (view.facts().via.whole(), view.facts().via.params());
-        let mut cursor = Cursor::within(head, whole);
-        cursor.pos = params.start();
+        let (head, via) = (view.head_bytes(), view.facts().via);
+        let bare = via.rport.has_no_value();
+        let port = stamp.rport.filter(|_| bare).map(|port| (via.rport.name_end(), Stamp::Port(port)));
+        let address = stamp.received.map(|address| match via.received.is_absent() {
+            true => (via.whole().end(), Stamp::Address(";received=", address)),
+            false => (via.received.name_end(), Stamp::Address("=", address)),
+        });
+        let mut stamps = [port, address];
+        stamps.sort_by_key(|stamp| stamp.as_ref().map(|&(at, _)| at));
         let mut copied = field.value.start();
-        let mut received = stamp.received;
-        while let Ok(Some((name, value))) = scan_param(&mut cursor) {
-            let is =
-                |wanted: &[u8]| name.len() == wanted.len() && name.bytes(head).eq_ignore_ascii_case(wanted);
-            if let (true, true, Some(port)) = (value.is_none(), is(b"rport"), stamp.rport) {
-                self.put(Span::new(copied, name.end()).bytes(head));
-                self.put(b"=");
-                self.number(port.into());
-                copied = name.end();
-            } else if let (true, Some(address)) = (is(b"received"), stamp.received) {
-                self.put(Span::new(copied, name.end()).bytes(head));
-                self.put(b"=");
-                self.ip(address);
-                copied = if value.is_none() { name.end() } else { value.end() };
-                received = None;
+        for (at, stamp) in stamps.into_iter().flatten() {
+            self.put(Span::new(copied, at).bytes(head));
+            copied = at;
+            match stamp {
+                Stamp::Port(port) => {
+                    self.put(b"=");
+                    self.number(port.into());
+                }
+                Stamp::Address(lead, address) => {
+                    self.put(lead.as_bytes());
+                    self.ip(address);
+                    copied = copied.max(via.received.end());
+                }
             }
         }
-        self.put(Span::new(copied, whole.end()).bytes(head));
-        if let Some(address) = received {
-            self.put(b";received=");
-            self.ip(address);
-        }
-        self.put(Span::new(whole.end(), field.value.end()).bytes(head));
+        self.put(Span::new(copied, field.value.end()).bytes(head));
     }
 
     #[inline]
@@ -294,7 +335,7 @@ impl<'o> Encoder<'o> {
                     self.put(dot);
                 }
             }
-            IpAddr::V6(address) => write!(self.out, "{address}").expect("a buffer grows as it is written to"),
+            IpAddr::V6(address) => write!(self.out, "{address}").expect(GROWS),
         }
     }
 }
@@ -311,6 +352,14 @@ impl fmt::Debug for Encoder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Encoder({} bytes)", self.out.len())
     }
+}
+
+/// What is written into a Via.
+#[derive(Clone, Copy)]
+enum Stamp {
+    Port(u16),
+    /// Behind this text.
+    Address(&'static str, IpAddr),
 }
 
 /// Bytes of the rows that a response takes from its request.

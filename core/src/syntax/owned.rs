@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::{
     Message, Method, ParseError, StatusCode, View,
@@ -20,7 +21,8 @@ pub struct Response(Arc<Owned>);
 pub(crate) struct Owned {
     head: Box<str>,
     body: Box<[u8]>,
-    fields: Box<[Field]>,
+    /// In place for most messages: one allocation less.
+    fields: SmallVec<[Field; 16]>,
     facts: Facts,
 }
 
@@ -87,7 +89,7 @@ impl Owned {
         Self {
             head: message.head.into(),
             body: message.body.into(),
-            fields: message.fields.as_slice().into(),
+            fields: SmallVec::from_slice(&message.fields),
             facts: message.facts,
         }
     }

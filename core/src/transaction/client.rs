@@ -244,6 +244,7 @@ mod tests {
         }
     }
 
+    /// CF-04: D is 32 s, not more.
     #[test]
     fn ic_07_ic_13_failure() {
         for status in [300, 486, 699] {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::{
     base::{Instant, Limits},
+    syntax::Leniency,
     transport::{
         CloseHow, ConnId, DnsName, Flow, FlowChange, FlowId, Framer, IoKind, News, Output, Owner, PeerInfo,
         Proto, SocketId, Timeout, Transport,
@@ -23,6 +24,8 @@ pub(super) struct Conn {
     origin: Origin,
     state: State,
     framer: Framer,
+    /// What its listener forgives; `None` for a connection from this side.
+    leniency: Option<Leniency>,
     /// Bytes handed to the driver or queued that have not left yet.
     unsent: usize,
     /// The transactions that wait for an answer over this connection, and whether it was open when they came.
@@ -88,6 +91,7 @@ impl Conn {
             origin,
             state,
             framer: Framer::new(),
+            leniency: None,
             unsent: 0,
             users: BTreeSet::new(),
             idle_at: deadline,
@@ -97,6 +101,10 @@ impl Conn {
             alias: None,
             wake: deadline,
         }
+    }
+
+    pub(super) const fn leniency(&self) -> Option<Leniency> {
+        self.leniency
     }
 
     pub(super) const fn unsent(&self) -> usize {
@@ -205,7 +213,8 @@ impl Transport {
         let room = self.conns.len() < limits.connections
             && of_listener < limits.connections_per_listener
             && of_peer < limits.connections_per_peer;
-        let Some(proto) = listener.map(|listener| listener.proto).filter(|_| room) else {
+        let listener = listener.map(|listener| (listener.proto, listener.leniency));
+        let Some((proto, leniency)) = listener.filter(|_| room) else {
             out.push_back(Output::Close { conn, how: CloseHow::Reset });
             return false;
         };
@@ -213,6 +222,7 @@ impl Transport {
         self.of_peer.insert(remote.ip(), of_peer + 1);
         let origin = Origin::Listener(socket);
         let opened = Conn::new(proto, remote, origin, State::Open { local }, now + limits.idle);
+        let opened = Conn { leniency, ..opened };
         self.timers.schedule(opened.wake, Timeout::Conn(conn));
         self.conns.insert(conn, opened);
         // The newest connection from a peer is the one most likely alive.
@@ -267,6 +277,14 @@ impl Transport {
         before.into_iter().for_each(|before| self.leave(proto, before, conn));
         if addr != self.conns[&conn].remote {
             self.by_peer.entry((proto, addr)).or_default().push(conn);
+        }
+    }
+
+    /// Returns what is known of the peer at the other end of a way, if anything.
+    pub(crate) fn peer(&self, flow: &Flow) -> Option<Arc<PeerInfo>> {
+        match flow {
+            Flow::Datagram { .. } => None,
+            Flow::Stream { conn, .. } => self.conns.get(conn)?.peer.clone(),
         }
     }
 
@@ -465,6 +483,7 @@ fn count_down<K: Ord>(counts: &mut std::collections::BTreeMap<K, usize>, key: K)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::{Outbound, Target};
 
     const CONN: ConnId = ConnId(1);
 
@@ -496,6 +515,34 @@ mod tests {
         while transport.expire(at(800), &limits, &mut out) {}
         let reset = Output::Close { conn: CONN, how: CloseHow::Reset };
         assert_eq!((out.pop_front(), transport.is_disconnected()), (Some(reset), true));
+    }
+
+    /// Who waits for an answer is let go where it waits, though the peer has opened a newer connection meanwhile.
+    #[test]
+    fn a_newer_connection_from_a_peer_keeps_nobody_waiting_on_the_old_one() {
+        let (limits, mut out) = (Limits::default(), VecDeque::new());
+        let mut transport = accepted(&limits, &mut out);
+        let addr = SocketAddr::from(([192, 0, 2, 1], 5060));
+        let owner = |serial| Owner { call: 1, serial };
+        let target = Target::Stream { proto: Proto::Tcp, remote: addr, name: None };
+        for serial in [1, 2] {
+            let bytes = Bytes::from_static(b"request");
+            let message = Outbound { target: &target, bytes, owner: owner(serial), awaits: true };
+            assert_eq!(transport.send(at(0), &limits, message, &mut out), Ok(()));
+        }
+        transport.drained(CONN, 14);
+        let newer = (SocketId(0), ConnId(3));
+        assert!(transport.accepted(at(10), &limits, newer, (addr, addr), PeerInfo::default(), &mut out));
+        transport.release(owner(1));
+        assert!(!transport.is_idle(), "one still waits");
+        transport.release(owner(2));
+        let owners_told = |transport: &mut Transport| {
+            let news = std::iter::from_fn(|| transport.poll_news());
+            news.filter(|news| !matches!(news, News::Flow { .. })).count()
+        };
+        assert_eq!((owners_told(&mut transport), transport.is_idle()), (0, true));
+        transport.closed(CONN, IoKind::Reset);
+        assert_eq!(owners_told(&mut transport), 0);
     }
 
     #[test]

@@ -71,6 +71,16 @@ impl FrameError {
             Self::NoContentLength | Self::BadContentLength => StatusCode::BAD_REQUEST,
         }
     }
+
+    /// Returns the reason phrase for that answer where it is not the status code's own, like
+    /// [`ParseError::reason`](crate::syntax::ParseError::reason).
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::HeadTooLarge | Self::BodyTooLarge { .. } => None,
+            Self::NoContentLength => Some("Missing Content-Length"),
+            Self::BadContentLength => Some("Invalid Content-Length"),
+        }
+    }
 }
 
 impl Framer {

@@ -382,6 +382,12 @@ pub enum IoKind {
     /// A bound of [`Limits`](crate::Limits) was met.
     #[error("a configured limit was reached")]
     Limit,
+    /// The peer's certificate does not prove who it should be, or is not valid.
+    #[error("the peer's certificate is not accepted")]
+    Untrusted,
+    /// The peer does not speak the protocol of the connection, TLS or WebSocket, or not as it should.
+    #[error("the peer does not speak the protocol of the connection")]
+    Protocol,
     /// Anything else.
     #[error("input/output error")]
     Other,

@@ -15,12 +15,11 @@ use std::{
 };
 
 use bytes::Bytes;
-
 use smallvec::SmallVec;
 
 use crate::{
     base::{Instant, Limits, Rng, Seed, TimerQueue},
-    syntax::HeaderValue,
+    syntax::{HeaderValue, Leniency},
 };
 
 use self::{conn::Conn, lookup::Lookup, stun::Probe};
@@ -74,6 +73,8 @@ struct Socket {
     bound: Option<SocketAddr>,
     /// Whether a TCP listener on the same port is wanted once this UDP socket has one.
     tcp_beside: bool,
+    /// What is forgiven in messages that come in here, if it is not what the endpoint forgives.
+    leniency: Option<Leniency>,
 }
 
 /// What is said of a socket alone.
@@ -148,9 +149,25 @@ impl Transport {
     ) -> SocketId {
         let socket = SocketId(self.next_socket);
         self.next_socket += 1;
-        self.sockets.insert(socket, Socket { proto, bound: None, tcp_beside });
+        self.sockets.insert(socket, Socket { proto, bound: None, tcp_beside, leniency: None });
         out.push_back(Output::Bind { socket, proto, addr });
         socket
+    }
+
+    /// Sets what is forgiven in messages that come in at a socket, over its connections, and at the TCP listener beside
+    /// it; `None` is what the endpoint forgives.
+    pub(crate) fn forgive(&mut self, socket: SocketId, leniency: Option<Leniency>) {
+        if let Some(entry) = self.sockets.get_mut(&socket) {
+            entry.leniency = leniency;
+        }
+    }
+
+    /// Returns what the listener forgives that a message came in at, if it has a rule of its own.
+    pub(crate) fn leniency(&self, flow: &Flow) -> Option<Leniency> {
+        match flow {
+            Flow::Datagram { socket, .. } => self.sockets.get(socket)?.leniency,
+            Flow::Stream { conn, .. } => self.conns.get(conn)?.leniency(),
+        }
     }
 
     /// Sets what is said of a socket alone.
@@ -211,7 +228,9 @@ impl Transport {
             Ok(addr) => {
                 entry.bound = Some(addr);
                 if std::mem::take(&mut entry.tcp_beside) {
+                    let leniency = entry.leniency;
                     let beside = self.listen(Proto::Tcp, addr, false, out);
+                    self.forgive(beside, leniency);
                     if let Some(custom) = self.customs.get(&socket).cloned() {
                         self.customs.insert(beside, custom);
                     }
@@ -381,6 +400,8 @@ impl Transport {
         user: Option<Owner>,
         out: &mut VecDeque<Output>,
     ) -> Result<(), IoKind> {
+        // Whoever sends again waits where it was sent last.
+        user.into_iter().for_each(|owner| self.release(owner));
         let Some(entry) = self.conns.get_mut(&conn) else { return Err(IoKind::Reset) };
         if entry.unsent() + bytes.len() > limits.unsent {
             // A reader this slow keeps nothing but memory busy.

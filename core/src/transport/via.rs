@@ -17,7 +17,7 @@ pub(crate) enum ResponseTarget<'a> {
     },
 }
 
-/// What the top Via of a message says about the way back, read in one go.
+/// What the top Via of a message says about the way back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WayBack<'a> {
     sent_by: Host<'a>,
@@ -25,30 +25,17 @@ pub(crate) struct WayBack<'a> {
     maddr: Option<&'a str>,
     received: Option<Option<&'a str>>,
     rport: Option<Option<&'a str>>,
-    alias: bool,
 }
 
 impl<'a> WayBack<'a> {
-    /// Reads a Via; of a parameter that stands there twice, the first counts.
     pub(crate) fn of(via: Via<'a>) -> Self {
-        let (mut maddr, mut received, mut rport, mut alias) = (None, None, None, None);
-        for (name, value) in via.params() {
-            let slot = match name.len() {
-                5 if name.eq_ignore_ascii_case("maddr") => &mut maddr,
-                5 if name.eq_ignore_ascii_case("rport") => &mut rport,
-                5 if name.eq_ignore_ascii_case("alias") => &mut alias,
-                8 if name.eq_ignore_ascii_case("received") => &mut received,
-                _ => continue,
-            };
-            slot.get_or_insert(value);
+        Self {
+            sent_by: via.host(),
+            port: via.port(),
+            maddr: via.maddr(),
+            received: via.received_param(),
+            rport: via.rport_param(),
         }
-        let (maddr, alias) = (maddr.flatten(), alias.is_some());
-        Self { sent_by: via.host(), port: via.port(), maddr, received, rport, alias }
-    }
-
-    /// Tells whether the peer offers its connection for requests to it (RFC 5923 §8.1).
-    pub(crate) const fn wants_alias(&self) -> bool {
-        self.alias
     }
 
     /// Returns the name that the sender goes by, if it is not an address.

@@ -6,9 +6,10 @@ use std::{
 
 use bytes::Bytes;
 use sansip::{
-    CloseHow, ConnId, DnsError, IoKind, Output, Proto, QueryId, RecordKind, Records, SocketId, Unreachable,
+    CloseHow, ConnId, DnsError, Input, Instant, IoKind, Machine, Output, Proto, QueryId, RecordKind, Records,
+    SocketId, Unreachable,
 };
-use sansip_blocking::{NodeError, NodeHandle};
+use sansip_blocking::{NodeError, NodeHandle, WeakNodeHandle};
 
 use crate::probe::{self, Probe, Seen, await_seen, bind, limited, peer};
 
@@ -71,11 +72,47 @@ fn datagrams_too_big_are_told() {
         probe.ask(Output::Transmit { socket: SocketId(1), local: addr, remote, payload });
     };
     node.with(move |probe, _| send(probe, 65_508)).expect("the node runs");
-    let why = await_seen(&node, |seen| match seen {
-        Seen::Unreachable(why) => Some(*why),
-        _ => None,
-    });
-    assert_eq!(why, Unreachable::TooBig);
+    assert_eq!(unreachable(&node), (remote, Unreachable::TooBig));
+}
+
+/// TP-13. The socket goes on, also for what is sent while a complaint about something else is pending.
+#[test]
+#[cfg(target_os = "linux")]
+fn datagrams_to_a_closed_port_are_told() {
+    for any in [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), (Ipv6Addr::LOCALHOST, 0).into()] {
+        let node = sansip_blocking::spawn(Probe::echo()).expect("there are threads");
+        let local = bind(&node, 1, Proto::Udp, any).expect("loopback can be bound");
+        let open = || limited(UdpSocket::bind(any).expect("loopback can be bound"));
+        let (dead, alive) = (open(), open());
+        let addr = |socket: &UdpSocket| socket.local_addr().expect("it is bound");
+        let (nobody, somebody) = (addr(&dead), addr(&alive));
+        drop(dead);
+        let transmit = |remote| Output::Transmit {
+            socket: SocketId(1),
+            local,
+            remote,
+            payload: Bytes::from_static(b"ping"),
+        };
+        let outputs = [nobody, somebody, nobody, somebody].map(transmit);
+        node.with(move |probe, _| outputs.into_iter().for_each(|output| probe.ask(output)))
+            .expect("the node runs");
+        assert_eq!(unreachable(&node), (nobody, Unreachable::Icmp));
+        let got = peer(move || {
+            for _ in 0..2 {
+                alive.recv_from(&mut [0; 9])?;
+            }
+            alive.send_to(b"pong", local)?;
+            alive.recv_from(&mut [0; 9])
+        });
+        assert_eq!(got, (4, local), "what comes is read and answered as before");
+        // Once more, when the socket has had an error already.
+        node.with(|probe, _| probe.ask(transmit(nobody))).expect("the node runs");
+        let about = Seen::Unreachable(nobody, Unreachable::Icmp);
+        probe::await_state(&node, |probe| {
+            let told = probe.seen.iter().filter(|seen| matches!(seen, Seen::Unreachable(..)));
+            (told.clone().count() == 3 && told.clone().all(|seen| *seen == about)).then_some(())
+        });
+    }
 }
 
 #[test]
@@ -328,6 +365,60 @@ fn a_machine_that_panics_ends_its_node() {
     node.stop(Duration::ZERO);
 }
 
+/// A machine that knows its own handle.
+#[derive(Default)]
+struct Selfish {
+    node: Option<WeakNodeHandle<Self>>,
+    panics: bool,
+    told: Option<std::sync::mpsc::Sender<Result<(), NodeError>>>,
+}
+
+impl Machine for Selfish {
+    fn handle_input(&mut self, _: Instant, input: Input<'_>) {
+        assert!(!self.panics || !matches!(input, Input::Bound { .. }), "on purpose");
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        let addr = (Ipv4Addr::LOCALHOST, 0).into();
+        self.panics.then_some(Output::Bind { socket: SocketId(1), proto: Proto::Udp, addr })
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+}
+
+impl Drop for Selfish {
+    fn drop(&mut self) {
+        if let (Some(node), Some(told)) = (self.node.as_ref().and_then(WeakNodeHandle::upgrade), &self.told) {
+            let _ = told.send(node.with(|_, _| ()));
+        }
+    }
+}
+
+#[test]
+fn a_machine_that_goes_may_use_its_handle() {
+    for panics in [false, true] {
+        let node = sansip_blocking::spawn(Selfish::default()).expect("there are threads");
+        let (tell, told) = std::sync::mpsc::channel();
+        let own = node.downgrade();
+        let wait = |grace| {
+            let node = node.clone();
+            std::thread::spawn(move || node.stop(grace))
+        };
+        let before = panics.then(|| wait(Duration::from_secs(60)));
+        node.with(|machine, _| {
+            (machine.node, machine.panics, machine.told) = (Some(own), panics, Some(tell))
+        })
+        .expect("the node runs");
+        let after = (!panics).then(|| wait(Duration::ZERO));
+        assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(Err(NodeError::Gone)), "{panics}");
+        let waiting = before.or(after).expect("there is one");
+        waiting.join().expect("whoever waits for the end learns of it");
+        assert!(node.is_gone());
+    }
+}
+
 #[test]
 fn a_flood_does_not_starve_the_mailbox() {
     let node = sansip_blocking::spawn(Probe::echo()).expect("there are threads");
@@ -346,6 +437,13 @@ fn a_flood_does_not_starve_the_mailbox() {
     assert!(began.elapsed() < Duration::from_secs(4), "20 letters took {:?}", began.elapsed());
     drop(stop);
     flood.join().expect("the flood does not panic");
+}
+
+fn unreachable(node: &NodeHandle<Probe>) -> (SocketAddr, Unreachable) {
+    await_seen(node, |seen| match seen {
+        Seen::Unreachable(remote, why) => Some((*remote, *why)),
+        _ => None,
+    })
 }
 
 fn connect(node: &NodeHandle<Probe>, conn: u64, remote: SocketAddr) {

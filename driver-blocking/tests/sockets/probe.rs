@@ -31,7 +31,7 @@ pub(crate) struct Probe {
 pub(crate) enum Seen {
     Wall(UnixTime),
     Bound(SocketId, Result<SocketAddr, IoKind>),
-    Unreachable(Unreachable),
+    Unreachable(SocketAddr, Unreachable),
     Accepted(ConnId),
     Connected(ConnId),
     Closed(ConnId, Option<IoKind>),
@@ -69,7 +69,7 @@ impl Machine for Probe {
         match input {
             Input::Wall(unix) => self.seen.push(Seen::Wall(unix)),
             Input::Bound { socket, result } => self.seen.push(Seen::Bound(socket, result)),
-            Input::Unreachable { why, .. } => self.seen.push(Seen::Unreachable(why)),
+            Input::Unreachable { remote, why, .. } => self.seen.push(Seen::Unreachable(remote, why)),
             Input::Accepted { conn, .. } => self.seen.push(Seen::Accepted(conn)),
             Input::Connected { conn, .. } => self.seen.push(Seen::Connected(conn)),
             Input::Closed { conn, error } => self.seen.push(Seen::Closed(conn, error)),

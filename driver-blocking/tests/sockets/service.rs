@@ -18,7 +18,7 @@ struct Bob {
 
 #[derive(Debug)]
 enum Told {
-    Bound(SocketAddr),
+    Bound(Result<SocketAddr, IoKind>),
     Rings(Pending<Reply>),
     Ended(DialogEnd),
 }
@@ -41,8 +41,8 @@ impl Service for Bob {
     }
 
     fn bound(&mut self, _: &mut Cx<'_>, _: SocketId, proto: Proto, result: Result<SocketAddr, IoKind>) {
-        if proto == Proto::Udp {
-            let _ = self.told.send(Told::Bound(result.expect("loopback can be bound")));
+        if proto == Proto::Tcp {
+            let _ = self.told.send(Told::Bound(result));
         }
     }
 }
@@ -55,12 +55,19 @@ struct Node {
 
 impl Node {
     fn start() -> Self {
-        let (tell, told) = channel();
         let seed = seed().expect("the system has randomness");
-        let endpoint = Endpoint::new(Config::default(), &seed, now()).expect("the default is usable");
-        let node = spawn(Host::new(endpoint, Bob { told: tell })).expect("there are threads");
-        let Told::Bound(addr) = next(&told) else { panic!("it is bound first") };
-        Self { node, addr, told }
+        // TCP cannot follow UDP to a port that another program of this host has taken meanwhile.
+        let found = (0..10).find_map(|_| {
+            let (tell, told) = channel();
+            let endpoint = Endpoint::new(Config::default(), &seed, now()).expect("the default is usable");
+            let node = spawn(Host::new(endpoint, Bob { told: tell })).expect("there are threads");
+            match next(&told) {
+                Told::Bound(Ok(addr)) => Some(Self { node, addr, told }),
+                Told::Bound(Err(IoKind::AddressInUse)) => None,
+                other => panic!("it is bound first, not {other:?}"),
+            }
+        });
+        found.expect("one of ten ports is free")
     }
 
     fn uri(&self) -> sansip::UriBuf {

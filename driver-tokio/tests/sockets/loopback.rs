@@ -74,11 +74,49 @@ async fn datagrams_too_big_are_told() {
         probe.ask(Output::Transmit { socket: SocketId(1), local: addr, remote, payload });
     };
     node.with(move |probe, _| send(probe, 65_508)).await.expect("the node runs");
-    let why = await_seen(&node, |seen| match seen {
-        Seen::Unreachable(why) => Some(*why),
-        _ => None,
-    });
-    assert_eq!(why.await, Unreachable::TooBig);
+    assert_eq!(unreachable(&node).await, (remote, Unreachable::TooBig));
+}
+
+/// TP-13. The socket goes on, also for what is sent while a complaint about something else is pending.
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn datagrams_to_a_closed_port_are_told() {
+    for any in [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), (Ipv6Addr::LOCALHOST, 0).into()] {
+        let node = sansip_tokio::spawn(Probe::echo());
+        let local = bind(&node, 1, Proto::Udp, any).await.expect("loopback can be bound");
+        let open = || limited(UdpSocket::bind(any).expect("loopback can be bound"));
+        let (dead, alive) = (open(), open());
+        let addr = |socket: &UdpSocket| socket.local_addr().expect("it is bound");
+        let (nobody, somebody) = (addr(&dead), addr(&alive));
+        drop(dead);
+        let transmit = move |remote| Output::Transmit {
+            socket: SocketId(1),
+            local,
+            remote,
+            payload: Bytes::from_static(b"ping"),
+        };
+        let outputs = [nobody, somebody, nobody, somebody].map(transmit);
+        node.with(move |probe, _| outputs.into_iter().for_each(|output| probe.ask(output)))
+            .await
+            .expect("the node runs");
+        assert_eq!(unreachable(&node).await, (nobody, Unreachable::Icmp));
+        let got = peer(move || {
+            for _ in 0..2 {
+                alive.recv_from(&mut [0; 9])?;
+            }
+            alive.send_to(b"pong", local)?;
+            alive.recv_from(&mut [0; 9])
+        });
+        assert_eq!(got.await, (4, local), "what comes is read and answered as before");
+        // Once more, when the socket has had an error already.
+        node.with(move |probe, _| probe.ask(transmit(nobody))).await.expect("the node runs");
+        let about = Seen::Unreachable(nobody, Unreachable::Icmp);
+        let all = move |probe: &Probe| {
+            let told = probe.seen.iter().filter(|seen| matches!(seen, Seen::Unreachable(..)));
+            (told.clone().count() == 3 && told.clone().all(|seen| *seen == about)).then_some(())
+        };
+        probe::await_state(&node, all).await;
+    }
 }
 
 #[tokio::test]
@@ -342,6 +380,14 @@ async fn a_flood_does_not_starve_the_mailbox() {
     assert!(began.elapsed() < Duration::from_secs(4), "20 letters took {:?}", began.elapsed());
     drop(stop);
     flood.join().expect("the flood does not panic");
+}
+
+async fn unreachable(node: &NodeHandle<Probe>) -> (SocketAddr, Unreachable) {
+    let told = |seen: &Seen| match seen {
+        Seen::Unreachable(remote, why) => Some((*remote, *why)),
+        _ => None,
+    };
+    await_seen(node, told).await
 }
 
 async fn connect(node: &NodeHandle<Probe>, conn: u64, remote: SocketAddr) {

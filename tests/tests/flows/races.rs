@@ -174,7 +174,7 @@ fn rc_06_copy_of_the_2xx_after_bye() {
     rest(&mut sim, &[alice]);
 }
 
-/// RC-07 (RFC 5407 §3.1.1): a copy of the INVITE after the 2xx is absorbed, and starts no call.
+/// RC-07 (RFC 5407 §3.1.1), C074: a copy of the INVITE after the 2xx is absorbed, and starts no call.
 #[test]
 fn rc_07_invite_copy_after_success() {
     let mut sim = world();

@@ -295,7 +295,7 @@ fn ua_14_responses_that_do_not_count() {
     assert!(alice.heard(&sim, &News::Ended(call, ClientEnd::Final(StatusCode::BUSY_HERE))));
 }
 
-/// UA-17: the next hop is the Request-URI, the top Route, or the strict router that replaces the Request-URI.
+/// UA-17, C102, C103: the next hop is the Request-URI, the top Route, or the strict router that replaces the Request-URI.
 #[test]
 fn ua_17_next_hop() {
     let mut sim = world();
@@ -365,7 +365,7 @@ fn ua_19_stateless_server() {
     rest(&mut sim, &[bob]);
 }
 
-/// OP-01: OPTIONS is answered with what an INVITE would get, and says what is understood; it makes no dialog.
+/// OP-01, C117: OPTIONS is answered with what an INVITE would get, and says what is understood; it makes no dialog.
 #[test]
 fn op_01_options() {
     let mut sim = world();

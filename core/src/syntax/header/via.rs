@@ -23,6 +23,40 @@ pub(crate) struct ViaSpans {
     port: Option<u16>,
     params: Span,
     branch: Span,
+    pub(crate) rport: ParamSpans,
+    pub(crate) received: ParamSpans,
+    maddr: ParamSpans,
+}
+
+/// Where a parameter stands, if it does.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ParamSpans {
+    name: Span,
+    value: Span,
+}
+
+impl ParamSpans {
+    pub(crate) fn is_absent(self) -> bool {
+        self.name.is_none()
+    }
+
+    pub(crate) fn has_no_value(self) -> bool {
+        !self.is_absent() && self.value.is_none()
+    }
+
+    pub(crate) fn name_end(self) -> usize {
+        self.name.end()
+    }
+
+    /// Returns where it ends; 0 if it is absent.
+    pub(crate) fn end(self) -> usize {
+        self.name.end().max(self.value.end())
+    }
+
+    /// Returns the value as it is written: `Some(None)` of a parameter that has none.
+    fn of(self, text: &str) -> Option<Option<&str>> {
+        self.name.opt(text).map(|_| self.value.opt(text))
+    }
 }
 
 /// How branches begin that are unique to their transaction (RFC 3261 §8.1.1.7).
@@ -70,22 +104,32 @@ impl<'a> Via<'a> {
 
     /// Returns the `received` parameter, the address that the request came from (RFC 3261 §18.2.1).
     pub fn received(&self) -> Option<&'a str> {
-        self.params().get("received").flatten()
+        self.received_param().flatten()
+    }
+
+    /// Returns whether there is a `received` parameter, and its value.
+    pub(crate) fn received_param(&self) -> Option<Option<&'a str>> {
+        self.spans.received.of(self.text)
     }
 
     /// Returns the `rport` parameter (RFC 3581 §3): `Some(None)` if it waits for its value.
     ///
     /// One whose value is no port counts as absent.
     pub fn rport(&self) -> Option<Option<u16>> {
-        match self.params().get("rport")? {
+        match self.rport_param()? {
             None => Some(None),
             Some(port) => port.parse().ok().map(Some),
         }
     }
 
+    /// Returns whether there is an `rport` parameter, and its value, be it a port or not.
+    pub(crate) fn rport_param(&self) -> Option<Option<&'a str>> {
+        self.spans.rport.of(self.text)
+    }
+
     /// Returns the `maddr` parameter.
     pub fn maddr(&self) -> Option<&'a str> {
-        self.params().get("maddr").flatten()
+        self.spans.maddr.of(self.text).flatten()
     }
 
     /// Returns the `ttl` parameter.
@@ -145,10 +189,6 @@ impl ViaSpans {
         self.whole
     }
 
-    pub(crate) fn params(&self) -> Span {
-        self.params
-    }
-
     pub(crate) fn branch(&self) -> Span {
         self.branch
     }
@@ -172,10 +212,23 @@ pub(crate) fn scan(cursor: &mut Cursor<'_>) -> Result<ViaSpans, Kind> {
     }
     let after = end;
     let mut branch = Span::NONE;
+    let (mut rport, mut received, mut maddr) = <(ParamSpans, ParamSpans, ParamSpans)>::default();
     while let Some((name, value)) = scan_param(cursor)? {
         end = if value.is_none() { name.end() } else { value.end() };
-        if name.len() == 6 && branch.is_none() && name.bytes(cursor.bytes()).eq_ignore_ascii_case(b"branch") {
-            branch = value;
+        let is = |wanted: &[u8]| name.bytes(cursor.bytes()).eq_ignore_ascii_case(wanted);
+        // Of a parameter that stands there twice, the first counts.
+        let param = match name.len() {
+            5 if is(b"rport") => &mut rport,
+            5 if is(b"maddr") => &mut maddr,
+            6 if branch.is_none() && is(b"branch") => {
+                branch = value;
+                continue;
+            }
+            8 if is(b"received") => &mut received,
+            _ => continue,
+        };
+        if param.is_absent() {
+            *param = ParamSpans { name, value };
         }
     }
     if cursor.peek().is_some_and(|byte| byte != b',') {
@@ -188,6 +241,9 @@ pub(crate) fn scan(cursor: &mut Cursor<'_>) -> Result<ViaSpans, Kind> {
         port,
         params: Span::new(after, end),
         branch,
+        rport,
+        received,
+        maddr,
     })
 }
 

@@ -1,0 +1,6 @@
+//! Both ends against each other through memory, in pieces of any size.
+
+mod hostile;
+mod rig;
+mod secured;
+mod socket;

@@ -1,0 +1,504 @@
+use std::{
+    io::{self, Read, Write},
+    net::SocketAddr,
+    str::FromStr,
+};
+
+use bytes::Bytes;
+use thiserror::Error;
+use tungstenite::{
+    Error as E, Message,
+    error::{CapacityError, ProtocolError},
+    handshake::{
+        client::{Response, generate_key},
+        derive_accept_key,
+        machine::TryParse as _,
+        server::{Request, create_response},
+    },
+    http::{HeaderMap, StatusCode},
+    protocol::{
+        CloseFrame, Role, WebSocketConfig, WebSocketContext,
+        frame::{Utf8Bytes, coding::CloseCode},
+    },
+};
+
+use crate::{
+    base::Limits,
+    transport::{DnsName, PeerInfo, Proto},
+    wire::{
+        End, WireError,
+        stage::{Layer, Rise},
+    },
+};
+
+/// How WebSocket is done (RFC 6455, RFC 7118): which paths are served and to whom, and where to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSocket {
+    paths: Vec<Path>,
+    origins: Vec<Box<str>>,
+    target: Path,
+}
+
+/// A path that begins with a slash and holds nothing that an HTTP request could not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Path(Box<str>);
+
+/// A text that is no path of a WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is no path: write / and then letters, digits or others that may stand in a URI")]
+pub struct BadPath(Box<str>);
+
+/// Why WebSocket fails.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WebSocketError {
+    /// A client's request is none that a WebSocket begins with; it gets this status.
+    #[error("{why}, refused with {status}")]
+    Request {
+        /// The status of the answer.
+        status: u16,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The server answers with another status than 101.
+    #[error("the server refuses with {0}")]
+    Refused(u16),
+    /// The server's answer is none that a WebSocket begins with.
+    #[error("{0}")]
+    Answer(&'static str),
+    /// A message is longer than [`Limits::ws_message`].
+    #[error("a message is too long")]
+    MessageTooLong,
+    /// A frame breaks the rules.
+    #[error("{0}")]
+    Frame(Box<str>),
+}
+
+impl WebSocket {
+    /// Serves every path and every origin, and asks servers for the path `/`.
+    pub fn new() -> Self {
+        Self { paths: Vec::new(), origins: Vec::new(), target: Path("/".into()) }
+    }
+
+    /// Serves this path and what lies below it; requests for others get 404. May be called for several.
+    pub fn serve_path(mut self, path: &str) -> Result<Self, BadPath> {
+        self.paths.push(path.parse()?);
+        Ok(self)
+    }
+
+    /// Serves browsers that run a page of this origin, such as `https://example.com` (RFC 6455 §10.2); those with others get
+    /// 403. May be called for several. Whoever states no origin is no browser, and is served.
+    #[must_use]
+    pub fn serve_origin(mut self, origin: &str) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// Asks servers for this path.
+    pub fn target(mut self, path: &str) -> Result<Self, BadPath> {
+        self.target = path.parse()?;
+        Ok(self)
+    }
+
+    pub(super) fn layer(&self, proto: Proto, end: End<'_>, limits: &Limits) -> Box<dyn Layer> {
+        let phase = match end {
+            End::Server => Phase::Request(self.clone()),
+            End::Client { name, remote } => Phase::Answer {
+                host: host(proto, name, remote),
+                path: self.target.clone(),
+                key: generate_key(),
+            },
+        };
+        Box::new(Session {
+            phase,
+            peer: PeerInfo::default(),
+            buffer: Vec::new(),
+            used: 0,
+            out: Vec::new(),
+            room: limits.handshake_bytes,
+            longest: limits.ws_message,
+        })
+    }
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FromStr for Path {
+    type Err = BadPath;
+
+    fn from_str(text: &str) -> Result<Self, BadPath> {
+        let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\');
+        match text.starts_with('/') && text.bytes().all(fits) {
+            true => Ok(Self(text.into())),
+            false => Err(BadPath(text.into())),
+        }
+    }
+}
+
+impl Path {
+    /// Tells whether `path` is this one or lies below it.
+    fn covers(&self, path: &str) -> bool {
+        let own = self.0.trim_end_matches('/');
+        path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// Returns the Host of a request: the port is shown if it is not the usual one.
+fn host(proto: Proto, name: Option<&DnsName>, remote: SocketAddr) -> String {
+    let host = match (name, remote) {
+        (Some(name), _) => name.to_string(),
+        (None, SocketAddr::V4(addr)) => addr.ip().to_string(),
+        (None, SocketAddr::V6(addr)) => format!("[{}]", addr.ip()),
+    };
+    if remote.port() == proto.default_port() { host } else { format!("{host}:{}", remote.port()) }
+}
+
+/// WebSocket on one connection.
+struct Session {
+    phase: Phase,
+    /// What is known from the layer below.
+    peer: PeerInfo,
+    /// What has come and is not used yet: a head, or frames.
+    buffer: Vec<u8>,
+    /// How much of the buffer the frames before have used, or is known not to hold the head's end.
+    used: usize,
+    out: Vec<u8>,
+    room: usize,
+    longest: usize,
+}
+
+enum Phase {
+    /// The client's request is awaited.
+    Request(WebSocket),
+    /// The server's answer is awaited.
+    Answer {
+        host: String,
+        path: Path,
+        key: String,
+    },
+    Open(Box<WebSocketContext>),
+    /// The end was sent, and the peer's is awaited.
+    Closing(Box<WebSocketContext>),
+    Ended,
+}
+
+impl Layer for Session {
+    fn open(&mut self, peer: PeerInfo) {
+        self.peer = peer;
+        if let Phase::Answer { host, path, key } = &self.phase {
+            let Path(path) = path;
+            self.out = format!(
+                "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {SIP}\r\n\r\n"
+            )
+            .into_bytes();
+        }
+    }
+
+    fn receive(&mut self, data: &[u8]) {
+        if !matches!(self.phase, Phase::Ended) {
+            self.buffer.extend_from_slice(data);
+        }
+    }
+
+    fn poll(&mut self) -> Option<Rise> {
+        match &self.phase {
+            Phase::Request(_) | Phase::Answer { .. } => self.begin(),
+            Phase::Open(_) | Phase::Closing(_) => self.read(),
+            Phase::Ended => None,
+        }
+    }
+
+    fn send(&mut self, data: Bytes) {
+        let Phase::Open(context) = &mut self.phase else { return };
+        // RFC 7118 §4.2: what is no UTF-8 goes as binary.
+        let message = match Utf8Bytes::try_from(data.clone()) {
+            Ok(text) => Message::Text(text),
+            Err(_) => Message::Binary(data),
+        };
+        // Writing to memory fails only after the end, when nobody reads it any more.
+        let _late = context.write(&mut Pipe { buffer: &[], used: &mut 0, out: &mut self.out }, message);
+    }
+
+    fn close(&mut self) {
+        self.say_end(CloseCode::Normal);
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Open(context) | Phase::Closing(context) => Phase::Closing(context),
+            Phase::Request(_) | Phase::Answer { .. } | Phase::Ended => Phase::Ended,
+        };
+    }
+
+    fn awaits_end(&self) -> bool {
+        matches!(self.phase, Phase::Closing(_))
+    }
+
+    fn drain(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+}
+
+impl Session {
+    /// Looks for the head that the peer begins with.
+    fn begin(&mut self) -> Option<Rise> {
+        let window = &self.buffer[..self.buffer.len().min(self.room)];
+        let Some(end) = memchr::memmem::find(&window[self.used..], b"\r\n\r\n") else {
+            // It may have begun in the last three bytes.
+            self.used = window.len().saturating_sub(3);
+            if self.buffer.len() <= self.room {
+                return None;
+            }
+            if matches!(self.phase, Phase::Request(_)) {
+                refuse(&mut self.out, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "");
+            }
+            return Some(self.end(Err(WireError::HandshakeTooLong)));
+        };
+        let head = self.used + end + 4;
+        let rest = self.buffer.split_off(head);
+        let head = std::mem::replace(&mut self.buffer, rest);
+        self.used = 0;
+        let (role, judged) = match &self.phase {
+            Phase::Answer { key, .. } => (Role::Client, judge_answer(&head, key)),
+            Phase::Request(served) => {
+                (Role::Server, judge_request(&head, served, &mut self.out, &mut self.peer))
+            }
+            Phase::Open(_) | Phase::Closing(_) | Phase::Ended => return None,
+        };
+        if let Err(error) = judged {
+            return Some(self.end(Err(error.into())));
+        }
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ)
+            .write_buffer_size(0)
+            .max_message_size(Some(self.longest))
+            .max_frame_size(Some(self.longest));
+        self.phase = Phase::Open(Box::new(WebSocketContext::new(role, Some(config))));
+        Some(Rise::Open(std::mem::take(&mut self.peer)))
+    }
+
+    /// Reads frames until they make something for above.
+    fn read(&mut self) -> Option<Rise> {
+        let (Phase::Open(context) | Phase::Closing(context)) = &mut self.phase else { return None };
+        loop {
+            let pipe = &mut Pipe { buffer: &self.buffer, used: &mut self.used, out: &mut self.out };
+            let error = match context.read(pipe) {
+                Ok(Message::Text(text)) => return Some(Rise::Data(text.into())),
+                Ok(Message::Binary(data)) => return Some(Rise::Data(data)),
+                // RFC 7118 §6: they keep the connection alive.
+                Ok(Message::Ping(_) | Message::Pong(_)) => return Some(Rise::Data(Bytes::new())),
+                Ok(Message::Frame(_)) => continue,
+                Ok(Message::Close(_)) => {
+                    // The answer may still be inside. A server learns here that it was the last.
+                    let _over = context.flush(pipe);
+                    return Some(self.end(Ok(())));
+                }
+                Err(E::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // All of it was taken, and what is idle holds nothing.
+                    (self.buffer, self.used) = (Vec::new(), 0);
+                    return None;
+                }
+                Err(E::ConnectionClosed | E::AlreadyClosed) => return Some(self.end(Ok(()))),
+                Err(error) => error,
+            };
+            let (code, error) = match error {
+                E::Capacity(CapacityError::MessageTooLong { .. }) => {
+                    (CloseCode::Size, WebSocketError::MessageTooLong)
+                }
+                E::Utf8(why) => (CloseCode::Invalid, WebSocketError::Frame(why.into())),
+                error => (CloseCode::Protocol, WebSocketError::Frame(error.to_string().into())),
+            };
+            self.say_end(code);
+            return Some(self.end(Err(error.into())));
+        }
+    }
+
+    /// Sends a frame that ends it, unless one was sent.
+    fn say_end(&mut self, code: CloseCode) {
+        if let Phase::Open(context) = &mut self.phase {
+            let pipe = &mut Pipe { buffer: &[], used: &mut 0, out: &mut self.out };
+            // Nobody waits for it.
+            let _late = context.close(pipe, Some(CloseFrame { code, reason: Utf8Bytes::default() }));
+        }
+    }
+
+    fn end(&mut self, how: Result<(), WireError>) -> Rise {
+        self.phase = Phase::Ended;
+        (self.buffer, self.used) = (Vec::new(), 0);
+        Rise::Ended(how)
+    }
+}
+
+/// Judges a client's request, writes the answer, and notes what it says of the client (RFC 6455 §4.2, RFC 7118 §4.1).
+fn judge_request(
+    head: &[u8],
+    served: &WebSocket,
+    out: &mut Vec<u8>,
+    peer: &mut PeerInfo,
+) -> Result<(), WebSocketError> {
+    let (refused, more, why) = match read_request(head, served) {
+        Ok(request) => {
+            let key = request.headers().get("sec-websocket-key").map_or(&[][..], |key| key.as_bytes());
+            let accept = derive_accept_key(key);
+            let answer = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {SIP}\r\n\r\n"
+            );
+            out.extend_from_slice(answer.as_bytes());
+            peer.origin = text(request.headers(), "origin").map(Into::into);
+            peer.path = request.uri().path_and_query().map(|path| path.as_str().into());
+            return Ok(());
+        }
+        Err(refused) => refused,
+    };
+    refuse(out, refused, more);
+    Err(WebSocketError::Request { status: refused.as_u16(), why })
+}
+
+/// The status that refuses a request, the header fields that it needs, and why.
+type Refusal = (StatusCode, &'static str, &'static str);
+
+fn read_request(head: &[u8], served: &WebSocket) -> Result<Request, Refusal> {
+    use StatusCode as S;
+    let request = match Request::try_parse(head) {
+        Ok(Some((_, request))) => request,
+        Err(E::Protocol(ProtocolError::WrongHttpMethod)) => {
+            return Err((S::METHOD_NOT_ALLOWED, "Allow: GET\r\n", "the method is not GET"));
+        }
+        Err(E::Capacity(_)) => {
+            return Err((S::REQUEST_HEADER_FIELDS_TOO_LARGE, "", "too many header fields"));
+        }
+        Ok(None) | Err(_) => return Err((S::BAD_REQUEST, "", "not an HTTP/1.1 request")),
+    };
+    if !request.headers().contains_key("host") {
+        return Err((S::BAD_REQUEST, "", "no Host"));
+    }
+    if !served.paths.is_empty() && !served.paths.iter().any(|path| path.covers(request.uri().path())) {
+        return Err((S::NOT_FOUND, "", "the path is not served"));
+    }
+    let origin = request.headers().get("origin").map(|origin| origin.as_bytes());
+    let is_served = |origin: &[u8]| served.origins.iter().any(|own| origin == own.as_bytes());
+    if !served.origins.is_empty() && origin.is_some_and(|origin| !is_served(origin)) {
+        return Err((S::FORBIDDEN, "", "the origin is not served"));
+    }
+    match create_response(&request) {
+        Ok(_) => {}
+        Err(E::Protocol(ProtocolError::MissingSecWebSocketVersionHeader)) => {
+            // RFC 6455 §4.4.
+            return Err((S::UPGRADE_REQUIRED, "Sec-WebSocket-Version: 13\r\n", "the version is not 13"));
+        }
+        Err(E::Protocol(
+            ProtocolError::MissingUpgradeWebSocketHeader | ProtocolError::MissingConnectionUpgradeHeader,
+        )) => {
+            return Err((
+                S::UPGRADE_REQUIRED,
+                "Upgrade: websocket\r\n",
+                "no upgrade to WebSocket is asked for",
+            ));
+        }
+        Err(_) => return Err((S::BAD_REQUEST, "", "no usable Sec-WebSocket-Key")),
+    }
+    // RFC 7118 §4.1.
+    if !tokens(request.headers(), "sec-websocket-protocol").any(|protocol| protocol == SIP) {
+        return Err((S::BAD_REQUEST, "", "the subprotocol sip is not asked for"));
+    }
+    Ok(request)
+}
+
+fn refuse(out: &mut Vec<u8>, status: StatusCode, more: &str) {
+    let answer = format!("HTTP/1.1 {status}\r\n{more}Connection: close\r\nContent-Length: 0\r\n\r\n");
+    out.extend_from_slice(answer.as_bytes());
+}
+
+/// Judges a server's answer (RFC 6455 §4.1, RFC 7118 §4.1).
+fn judge_answer(head: &[u8], key: &str) -> Result<(), WebSocketError> {
+    use WebSocketError::Answer;
+    let Ok(Some((_, response))) = Response::try_parse(head) else {
+        return Err(Answer("the server does not answer in HTTP/1.1"));
+    };
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(WebSocketError::Refused(response.status().as_u16()));
+    }
+    let headers = response.headers();
+    let upgraded = tokens(headers, "upgrade").any(|to| to.eq_ignore_ascii_case("websocket"))
+        && tokens(headers, "connection").any(|what| what.eq_ignore_ascii_case("upgrade"));
+    if !upgraded || text(headers, "sec-websocket-accept") != Some(&derive_accept_key(key.as_bytes())) {
+        return Err(Answer("the server does not upgrade to WebSocket"));
+    }
+    if headers.contains_key("sec-websocket-extensions") {
+        return Err(Answer("the server uses an extension that it was not asked for"));
+    }
+    if !tokens(headers, "sec-websocket-protocol").eq([SIP]) {
+        return Err(Answer("the server does not speak the subprotocol sip"));
+    }
+    Ok(())
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Returns what stands between the commas of all header fields of a name.
+fn tokens<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// The memory that frames are read from and written to.
+struct Pipe<'a> {
+    buffer: &'a [u8],
+    used: &'a mut usize,
+    out: &'a mut Vec<u8>,
+}
+
+impl Read for Pipe<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let rest = &self.buffer[*self.used..];
+        if rest.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let part = rest.len().min(into.len());
+        into[..part].copy_from_slice(&rest[..part]);
+        *self.used += part;
+        Ok(part)
+    }
+}
+
+impl Write for Pipe<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.out.extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The subprotocol (RFC 7118 §4).
+const SIP: &str = "sip";
+
+/// What is read at a time, and kept for each connection.
+const READ: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_covers_itself_and_what_lies_below() {
+        let path = "/sip".parse::<Path>().expect("a path");
+        for (other, covered) in
+            [("/sip", true), ("/sip/", true), ("/sip/a", true), ("/sips", false), ("/", false)]
+        {
+            assert_eq!(path.covers(other), covered, "{other}");
+        }
+        let root = "/".parse::<Path>().expect("a path");
+        assert!(root.covers("/") && root.covers("/any/thing"));
+        for bad in ["", "sip", "/a b", "/a\r\nHost: x"] {
+            assert!(bad.parse::<Path>().is_err(), "{bad:?}");
+        }
+    }
+}

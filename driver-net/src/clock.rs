@@ -1,0 +1,32 @@
+use std::{
+    io,
+    time::{Duration, SystemTime},
+};
+
+use sansip::{Seed, UnixTime};
+
+/// Returns a seed drawn from the operating system.
+pub fn seed() -> io::Result<Seed> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(Seed::new(bytes))
+}
+
+/// Returns the wall clock's time.
+pub fn wall() -> UnixTime {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().into()
+}
+
+/// How often the wall clock is told.
+pub const WALL: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_differ() {
+        let (a, b) = (seed().expect("the system has randomness"), seed().expect("the system has randomness"));
+        assert!(a != b);
+    }
+}

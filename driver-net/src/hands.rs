@@ -1,0 +1,76 @@
+use std::{io, net::SocketAddr};
+
+use bytes::Bytes;
+use sansip::{
+    CloseHow, ConnId, DnsError, DnsName, Input, Instant, IoKind, Machine, Output, Proto, QueryId, RecordKind,
+    SocketId, Unreachable,
+};
+
+use crate::interfaces::interfaces;
+
+/// What a driver can do for a machine; [`drain`] asks it to. Each is described at its [`Output`].
+pub trait Hands {
+    /// [`Output::Bind`] for UDP.
+    fn bind(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr>;
+    /// [`Output::Bind`] for TCP.
+    fn listen(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr>;
+    /// [`Output::Unbind`].
+    fn unbind(&mut self, id: SocketId);
+    /// [`Output::Transmit`]; returns why it cannot be delivered, if that is known.
+    fn transmit(&mut self, id: SocketId, remote: SocketAddr, payload: Bytes) -> Option<Unreachable>;
+    /// [`Output::Connect`] for TCP.
+    fn connect(&mut self, id: ConnId, remote: SocketAddr) -> io::Result<()>;
+    /// [`Output::Send`].
+    fn send(&mut self, id: ConnId, data: Bytes);
+    /// [`Output::Close`].
+    fn close(&mut self, id: ConnId, how: CloseHow);
+    /// [`Output::Resolve`].
+    fn resolve(&mut self, id: QueryId, name: DnsName, kind: RecordKind) -> Result<(), DnsError>;
+}
+
+/// Does all that a machine wants, until it wants nothing more, and tells it what is known at once.
+pub fn drain(machine: &mut impl Machine, hands: &mut impl Hands, now: impl Fn() -> Instant) {
+    while let Some(output) = machine.poll_output() {
+        if matches!(output, Output::Bind { addr, .. } if addr.ip().is_unspecified()) {
+            machine.handle_input(now(), Input::Interfaces(interfaces()));
+        }
+        if let Some(told) = perform(hands, output) {
+            machine.handle_input(now(), told);
+        }
+    }
+}
+
+fn perform(hands: &mut impl Hands, output: Output) -> Option<Input<'static>> {
+    match output {
+        Output::Transmit { socket, remote, payload, .. } => {
+            let why = hands.transmit(socket, remote, payload)?;
+            return Some(Input::Unreachable { socket, remote, why });
+        }
+        Output::Send { conn, data } => hands.send(conn, data),
+        Output::Close { conn, how } => hands.close(conn, how),
+        Output::Connect { conn, proto, remote, .. } => {
+            let begun = match proto {
+                Proto::Tcp => hands.connect(conn, remote),
+                _ => Err(io::ErrorKind::Unsupported.into()),
+            };
+            let error = begun.err()?;
+            return Some(Input::Closed { conn, error: Some(IoKind::from(&error)) });
+        }
+        Output::Bind { socket, proto, addr } => {
+            let bound = match proto {
+                Proto::Udp => hands.bind(socket, addr),
+                Proto::Tcp => hands.listen(socket, addr),
+                _ => Err(io::ErrorKind::Unsupported.into()),
+            };
+            return Some(Input::Bound { socket, result: bound.map_err(|error| IoKind::from(&error)) });
+        }
+        Output::Unbind { socket } => hands.unbind(socket),
+        Output::Resolve { query, name, kind } => {
+            let error = hands.resolve(query, name, kind).err()?;
+            return Some(Input::Resolved { query, result: Err(error) });
+        }
+        // An output of a version to come, which this driver cannot serve.
+        _ => {}
+    }
+    None
+}

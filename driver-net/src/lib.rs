@@ -1,0 +1,19 @@
+//! What the drivers of sansip share: how they serve a machine's outputs, keep a connection, open sockets, look names up.
+//!
+//! Nothing here waits, and nothing here knows how a driver learns that it may go on.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod conn;
+mod dns;
+mod hands;
+mod icmp;
+mod interfaces;
+mod socket;
+
+pub use clock::{WALL, seed, wall};
+pub use conn::{Conn, Stream};
+pub use dns::Lookups;
+pub use hands::{Hands, drain};
+pub use icmp::{complaint, transmit};
+pub use socket::{BUFFER, listen, udp};

@@ -1,0 +1,215 @@
+use std::{
+    fs, io,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rustls::{crypto::ring, time_provider::DefaultTimeProvider};
+use sansip::{
+    Config, Host, Seed,
+    wire::{Tls, WebSocket, Wire, trust_pem},
+};
+
+use crate::{Driver, Finished, Peer, Phone, Process, Program, free_port};
+
+/// How long the program may take to open its sockets, to read its files or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One who vouches for 127.0.0.1, with its files in a folder that goes with it.
+#[derive(Debug)]
+pub struct Authority {
+    folder: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+    ca: String,
+}
+
+impl Authority {
+    /// Makes one.
+    ///
+    /// # Panics
+    /// If the system has neither room nor randomness.
+    pub fn new() -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("sansip-ca-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(&name);
+        fs::create_dir_all(&folder).expect("there is room");
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let ca = params.self_signed(&key).expect("a certificate").pem();
+        fs::write(folder.join("ca.pem"), &ca).expect("there is room");
+        Self { folder, issuer: Issuer::new(params, key), ca }
+    }
+
+    /// Writes a new certificate for 127.0.0.1 and its key into two files.
+    ///
+    /// # Panics
+    /// If they cannot be written.
+    pub fn certify(&self, chain: &Path, key_file: &Path) {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.subject_alt_names = vec![SanType::IpAddress(Ipv4Addr::LOCALHOST.into())];
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        fs::write(chain, certificate.pem()).expect("there is room");
+        fs::write(key_file, key.serialize_pem()).expect("there is room");
+    }
+
+    /// Returns the file with the certificate by which it vouches.
+    pub fn ca(&self) -> String {
+        self.file("ca.pem").display().to_string()
+    }
+
+    /// Returns a file of a name in its folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Returns what a client needs to trust it.
+    ///
+    /// # Panics
+    /// If it is no authority, which cannot be.
+    pub fn client(&self) -> Tls {
+        let roots = trust_pem(self.ca.as_bytes()).expect("its own certificate");
+        Tls::new(Arc::new(ring::default_provider()), Arc::new(DefaultTimeProvider)).roots(roots)
+    }
+
+    /// Puts TLS and WebSocket around a phone, so that it trusts this authority.
+    ///
+    /// # Panics
+    /// If the configuration is refused.
+    pub fn phone(&self, phone: Phone, config: Config, seed: u64) -> Wire<Host<Phone>> {
+        let limits = config.limits.clone();
+        let mut wire = Wire::new(phone.host(config, &Seed::from_u64(seed)), &limits);
+        wire.set_tls(&self.client()).expect("it needs no certificate");
+        wire.set_websocket(WebSocket::new());
+        wire
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        // A folder left behind harms nobody.
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// A running `sansip serve` that listens for UDP, TLS, WebSocket and secure WebSocket on loopback ports of its own.
+#[derive(Debug)]
+pub struct SecuredServer {
+    process: Process,
+    authority: Authority,
+    /// Where UDP is spoken.
+    pub udp: u16,
+    /// Where TLS is spoken.
+    pub tls: u16,
+    /// Where WebSocket is spoken.
+    pub ws: u16,
+    /// Where secure WebSocket is spoken.
+    pub wss: u16,
+}
+
+impl SecuredServer {
+    /// Starts a server with these lines in its configuration, and waits until all its sockets are open.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or what the server printed instead.
+    pub fn start(driver: Driver, config: &str) -> io::Result<Self> {
+        let authority = Authority::new();
+        let (chain, key) = (authority.file("server.pem"), authority.file("server.key"));
+        authority.certify(&chain, &key);
+        let [udp, tls, ws, wss] = [free_port()?, free_port()?, free_port()?, free_port()?];
+        let file = authority.file("config.toml");
+        let files = format!("[tls]\ncertificate = {chain:?}\nkey = {key:?}\n");
+        fs::write(&file, format!("{files}{config}"))?;
+        let (driver, file) = (driver.to_string(), file.display().to_string());
+        let mut command = Program::built().command(&["serve", "--driver", &driver, "--config", &file]);
+        for (transport, port) in [("udp", udp), ("tls", tls), ("ws", ws), ("wss", wss)] {
+            command.args(["--listen", &format!("sip:127.0.0.1:{port};transport={transport}")]);
+        }
+        let process = Process::start(command.args(["--stats", "1s"]))?;
+        process.wait_for(PATIENCE, |text| text.matches("listening").count() >= 5)?;
+        Ok(Self { process, authority, udp, tls, ws, wss })
+    }
+
+    /// Returns who vouches for it.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Has another authority vouch for it from now on.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or what the server printed instead of reading the files again.
+    pub fn renew(&self, by: &Authority) -> io::Result<()> {
+        by.certify(&self.authority.file("server.pem"), &self.authority.file("server.key"));
+        self.hang_up()?;
+        self.process.wait_for(PATIENCE, |text| text.contains("certificates read again")).map(|_| ())
+    }
+
+    /// Sends the signal that has it read its files.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if `kill` cannot be run.
+    pub fn hang_up(&self) -> io::Result<()> {
+        Command::new("kill").args(["-HUP", &self.process.id().to_string()]).status().map(|_| ())
+    }
+
+    /// Waits until it has printed something.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` with what it printed if it has not.
+    pub fn wait_for(&self, wanted: &str) -> io::Result<String> {
+        self.process.wait_for(PATIENCE, |text| text.contains(wanted))
+    }
+
+    /// Requires that it answers OPTIONS over all its transports.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn assert_answers(&self) {
+        let mut peer = Peer::new(self.udp).expect("loopback has ports");
+        assert_eq!(peer.options(PATIENCE).expect("it answers over UDP"), 200);
+        for (transport, port) in [("tls", self.tls), ("ws", self.ws), ("wss", self.wss)] {
+            let uri = format!("sip:127.0.0.1:{port};transport={transport}");
+            let Finished { status, printed } = options(&uri, &["--tls-ca", &self.authority.ca()]);
+            assert!(status.success() && printed.contains("200 OK"), "{transport}: {printed}");
+        }
+    }
+
+    /// Ends it in order.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` with what it printed if it does not end.
+    pub fn stop(self) -> io::Result<Finished> {
+        self.process.interrupt()?;
+        self.process.finish(PATIENCE)
+    }
+}
+
+/// Runs `sansip options` with more words.
+///
+/// # Panics
+/// If it does not run, or does not end.
+pub fn options(uri: &str, words: &[&str]) -> Finished {
+    let process = Process::start(Program::built().command(&["options", uri]).args(words)).expect("it starts");
+    process.finish(PATIENCE).expect("it ends")
+}

@@ -1,0 +1,71 @@
+//! TLS with software that is not ours.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Command, Stdio},
+};
+
+use sansip_tests::{Driver, Kamailio, SecuredServer, TlsFiles, options, require_tool};
+
+/// C035: OpenSSL's client, which trusts nobody else, gets OPTIONS answered.
+#[test]
+fn openssl_is_answered() {
+    let Some(openssl) = require_tool("openssl", "openssl_is_answered") else { return };
+    for (driver, version) in [(Driver::Tokio, "-tls1_3"), (Driver::Blocking, "-tls1_2")] {
+        let server = SecuredServer::start(driver, "").expect("the server starts");
+        let at = format!("127.0.0.1:{}", server.tls);
+        let ca = server.authority().ca();
+        let mut client = Command::new(&openssl)
+            .args([
+                "s_client",
+                "-connect",
+                &at,
+                "-CAfile",
+                &ca,
+                "-verify_return_error",
+                "-verify_ip",
+                "127.0.0.1",
+            ])
+            .args(["-alpn", "sip/2", "-quiet", version])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let request = "OPTIONS sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1:9;branch=z9hG4bKa\r\nMax-Forwards: 70\r\n\
+            From: <sip:a@127.0.0.1>;tag=1\r\nTo: <sip:127.0.0.1>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+        let stdin = client.stdin.as_mut().expect("it is piped");
+        stdin.write_all(request.as_bytes()).expect("it takes a request");
+        let mut first = String::new();
+        // Without an answer it ends when the server closes what is idle.
+        BufReader::new(client.stdout.take().expect("it is piped")).read_line(&mut first).expect("it is text");
+        client.kill().expect("it runs");
+        client.wait().expect("it was started");
+        let ended = server.stop().expect("it ends when asked to");
+        assert_eq!(first, "SIP/2.0 200 OK\r\n", "{}", ended.printed);
+    }
+}
+
+/// C035: Kamailio serves our client over TLS, and is a client of our server over TLS, each proving who it is.
+#[test]
+fn kamailio_speaks_tls_both_ways() {
+    let server = SecuredServer::start(Driver::Tokio, "").expect("the server starts");
+    let authority = server.authority();
+    let (certificate, key) = (authority.file("kamailio.pem"), authority.file("kamailio.key"));
+    authority.certify(&certificate, &key);
+    let authorities = authority.file("ca.pem");
+    let files = TlsFiles { certificate: &certificate, key: &key, authorities: &authorities };
+    let next = format!("sip:127.0.0.1:{};transport=tls", server.tls);
+    let started = Kamailio::start("kamailio_speaks_tls_both_ways", &next, files).expect("it starts");
+    let Some(kamailio) = started else { return };
+    let ports = kamailio.ports();
+    let itself = options(&format!("sips:127.0.0.1:{}", ports.tls), &["--tls-ca", &authority.ca()]);
+    assert!(itself.status.success() && itself.printed.contains("200 Proxy"), "{}", itself.printed);
+    let stranger = options(&format!("sips:127.0.0.1:{}", ports.tls), &[]);
+    assert_eq!(stranger.status.code(), Some(4), "{}", stranger.printed);
+    let through = options(&format!("sip:bob@127.0.0.1:{}", ports.udp), &[]);
+    assert!(through.status.success(), "{} {}", through.printed, kamailio.printed());
+    assert!(through.printed.contains("Server: sansip/"), "{}", through.printed);
+    let ended = server.stop().expect("it ends when asked to");
+    assert!(ended.printed.contains("TLS and WebSocket: 1 connections opened, 0 failed"), "{}", ended.printed);
+}

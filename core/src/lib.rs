@@ -36,7 +36,8 @@ pub use crate::{
     syntax::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, UriBuf},
     transaction::Timing,
     transport::{
-        CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Naptr, Output, PeerInfo, Proto, QueryId,
-        RecordKind, Records, SocketId, Srv, UnknownProto, Unreachable,
+        BadDestination, CloseHow, ConnId, Destination, DnsError, DnsName, Input, IoKind, Naptr, Output,
+        PeerInfo, Place, Preference, Proto, QueryId, Reach, RecordKind, Records, Resolver, SocketId, Srv,
+        UnknownProto, Unreachable,
     },
 };

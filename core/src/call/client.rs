@@ -1,12 +1,12 @@
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     base::{Instant, Limits},
-    call::{CallCx, Draft, request::Hop, request::Written},
+    call::{CallCx, Draft, request::Written},
     decision::{AckMode, ClientHandle, ExtraForks, Settings},
     syntax::{Message, Method, View},
     transaction::{ClientMachine, ClientState, Kind, answers},
-    transport::{DnsError, IoKind, Outbound, Owner, Target},
+    transport::{Destination, DnsError, IoKind, Outbound, Owner, Place, Target},
 };
 
 /// A client transaction (RFC 3261 §17.1), from the moment that the application asked for it.
@@ -19,12 +19,21 @@ pub(super) struct ClientTransaction {
     pub(super) invite: Option<Box<Invite>>,
     /// Whether the application knows nothing of it.
     pub(super) silent: bool,
+    /// The servers that are left to try, if there are any.
+    pub(super) attempts: Option<Box<Attempts>>,
     pub(super) settings: Arc<Settings>,
+}
+
+/// What it takes to try a request at its next server (RFC 3263 §4.3).
+pub(super) struct Attempts {
+    pub(super) draft: Draft,
+    pub(super) to: Destination,
+    pub(super) rest: VecDeque<Place>,
 }
 
 /// How far a request has come on its way out.
 pub(super) enum Sending {
-    /// The addresses of its next hop are being looked up, or those of a request before it in its dialog.
+    /// The servers of its next hop are being found, or those of a request before it in its dialog.
     Waiting(Box<Waiting>),
     Sent(Box<Sent>),
 }
@@ -32,9 +41,9 @@ pub(super) enum Sending {
 #[derive(Clone)]
 pub(super) struct Waiting {
     pub(super) draft: Draft,
-    pub(super) hop: Hop,
-    /// The addresses, once they are known.
-    pub(super) found: Option<Result<Vec<IpAddr>, DnsError>>,
+    pub(super) to: Destination,
+    /// The servers, once they are known.
+    pub(super) found: Option<Result<Vec<Place>, DnsError>>,
 }
 
 pub(super) struct Sent {

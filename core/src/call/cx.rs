@@ -48,7 +48,7 @@ impl CallCx {
                 call_id: seed.stream("call-id"),
                 retry: seed.stream("retry"),
             },
-            transport: Transport::new(),
+            transport: Transport::new(seed),
             events: VecDeque::new(),
             outputs: VecDeque::new(),
             questions: 0,

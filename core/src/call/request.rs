@@ -7,7 +7,7 @@ use crate::{
     decision::{Body, Outgoing, SendError, Settings},
     dialog::Itinerary,
     syntax::{Encoder, HeaderId, HeaderName, HeaderValue, Host, Method, Uri, View},
-    transport::{DnsName, Proto, Target, is_wildcard},
+    transport::{Destination, Place, Proto, Target, is_wildcard},
 };
 
 use super::response::is_owned;
@@ -36,71 +36,28 @@ pub(super) struct Written {
     pub(super) target: Target,
 }
 
-/// The peer of the next hop, as its URI gives it.
-#[derive(Clone, Debug)]
-pub(super) struct Hop {
-    pub(super) host: HopHost,
-    pub(super) port: u16,
-    /// The transport that the URI asks for.
-    pub(super) proto: Option<Proto>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum HopHost {
-    Addr(std::net::IpAddr),
-    Name(DnsName),
-}
-
 /// Requests beyond this size go over TCP, unless the URI says otherwise (RFC 3261 §18.1.1).
 const UDP_SIZE: usize = 1300;
 
-impl Hop {
-    /// Reads host, port and transport (RFC 3263 §4: maddr counts before the host).
-    pub(super) fn of(uri: Uri<'_>) -> Result<Self, SendError> {
-        let bad = |why| SendError::Uri { uri: uri.as_str().into(), why };
-        let named = uri.host().ok_or_else(|| bad("only sip URIs can be sent to"))?;
-        let host = match uri.maddr() {
-            Some(maddr) => Host::parse(maddr).map_err(|_| bad("its maddr is no host"))?,
-            None => named,
-        };
-        let host = match (host.ip(), host) {
-            (Some(ip), _) => HopHost::Addr(ip),
-            (None, Host::Name(name)) => {
-                HopHost::Name(name.parse().map_err(|_| bad("its host is no domain name"))?)
-            }
-            (None, _) => return Err(bad("its host is no host")),
-        };
-        let proto = match uri.transport() {
-            Some(name) => Some(name.parse().map_err(|_| bad("its transport is not known"))?),
-            None => None,
-        };
-        // RFC 3261 §26.2.2: sips means TLS on every hop; RFC 7118 §5.3 says secure WebSocket with it.
-        let proto = match (uri.is_sips(), proto) {
-            (false, proto) => proto,
-            (true, None | Some(Proto::Tcp | Proto::Tls)) => Some(Proto::Tls),
-            (true, Some(Proto::Ws | Proto::Wss)) => Some(Proto::Wss),
-            (true, Some(Proto::Udp | Proto::Sctp)) => {
-                return Err(bad("its transport has no TLS, which sips needs"));
-            }
-        };
-        let port = uri.port().unwrap_or_else(|| proto.unwrap_or(Proto::Udp).default_port());
-        Ok(Self { host, port, proto })
-    }
+/// Reads where a URI leads to (RFC 3263 §4).
+pub(super) fn destination(uri: Uri<'_>) -> Result<Destination, SendError> {
+    Destination::of(uri).map_err(|why| SendError::Uri { uri: uri.as_str().into(), why })
 }
 
 impl Draft {
-    /// Writes the request for one address, over the transport that suits its size.
+    /// Writes the request for one server, over the transport that suits its size (RFC 3261 §18.1.1).
+    ///
+    /// What the URI says of the transport counts before the size.
     pub(super) fn write(
         &self,
         cx: &mut CallCx,
         settings: &Settings,
-        hop: &Hop,
-        ip: std::net::IpAddr,
+        place: &Place,
+        to: &Destination,
     ) -> Result<Written, SendError> {
-        let remote = std::net::SocketAddr::new(ip, hop.port);
-        let written = self.write_over(cx, settings, hop.proto.unwrap_or(Proto::Udp), remote)?;
-        if hop.proto.is_none() && written.bytes.len() > UDP_SIZE {
-            return self.write_over(cx, settings, Proto::Tcp, remote);
+        let written = self.write_over(cx, settings, place.proto, place.addr)?;
+        if place.proto == Proto::Udp && to.proto.is_none() && written.bytes.len() > UDP_SIZE {
+            return self.write_over(cx, settings, Proto::Tcp, place.addr);
         }
         let room = settings.limits();
         if written.bytes.len() > room.head + room.body {

@@ -1,12 +1,10 @@
-use std::net::IpAddr;
-
 use crate::{
     base::Instant,
     call::{
         Call, CallCx, Draft, Tag,
-        client::{Cancel, ClientTransaction, Invite, Sending, Sent, SentAck, Waiting},
+        client::{Attempts, Cancel, ClientTransaction, Invite, Sending, Sent, SentAck, Waiting},
         dialogs::{DialogEntry, Duty},
-        request::{Hop, HopHost, Written, check_outgoing, expires_of, write_hop_by_hop},
+        request::{Written, check_outgoing, destination, expires_of, write_hop_by_hop},
     },
     decision::{
         AckMode, Body, ClientEnd, ClientHandle, DialogChange, DialogEnd, DialogError, DialogHandle, Event,
@@ -15,7 +13,7 @@ use crate::{
     dialog::{Dialog, RouteSet, State, refreshes_target},
     syntax::{HeaderName, HeaderValue, Method, Response, StatusCode, UriBuf, View},
     transaction::Kind,
-    transport::{DnsError, IoKind, Outbound},
+    transport::{Destination, DnsError, IoKind, NotBegun, Outbound, Place},
 };
 
 impl Call {
@@ -147,11 +145,11 @@ impl Call {
         }
     }
 
-    /// Takes the addresses of a next hop.
-    pub(crate) fn found(&mut self, cx: &mut CallCx, serial: u64, addresses: Result<Vec<IpAddr>, DnsError>) {
+    /// Takes the servers of a next hop.
+    pub(crate) fn found(&mut self, cx: &mut CallCx, serial: u64, places: Result<Vec<Place>, DnsError>) {
         let Some(at) = self.client_at(serial) else { return };
         let Some(waiting) = self.rest().clients[at].waiting_mut() else { return };
-        waiting.found = Some(addresses);
+        waiting.found = Some(places);
         match waiting.draft.order {
             Some(order) => self.depart_in_order(cx, Some(order)),
             None => self.depart(cx, at),
@@ -173,23 +171,18 @@ impl Call {
         }
     }
 
-    /// Sends a request whose addresses are known.
+    /// Sends a request whose servers are known.
     fn depart(&mut self, cx: &mut CallCx, at: usize) {
         let client = &mut self.rest().clients[at];
-        let settings = client.settings.clone();
-        let Some(Waiting { draft, hop, found: Some(addresses) }) = client.waiting_mut().cloned() else {
+        let Some(Waiting { draft, to, found: Some(places) }) = client.waiting_mut().cloned() else {
             return;
         };
-        let end = match addresses {
-            Ok(addresses) => {
-                let proto = hop.proto.unwrap_or(crate::transport::Proto::Udp);
-                let reachable = |ip: &&IpAddr| cx.transport.local(proto, (**ip, 0).into()).is_some();
-                match addresses.iter().find(reachable) {
-                    Some(ip) => match draft.write(cx, &settings, &hop, *ip) {
-                        Ok(written) => return self.launch(cx, at, written),
-                        Err(_) => ClientEnd::Transport(IoKind::Unreachable),
-                    },
-                    None => ClientEnd::NoAddress,
+        let end = match places {
+            Ok(places) => {
+                let attempts = Attempts { draft, to, rest: places.into() };
+                match self.attempt(cx, at, Box::new(attempts)) {
+                    Ok(()) => return,
+                    Err(end) => end,
                 }
             }
             Err(DnsError::TimedOut) => ClientEnd::Transport(IoKind::TimedOut),
@@ -209,9 +202,10 @@ impl Call {
                 | crate::transaction::ClientState::Trying
                 | crate::transaction::ClientState::Proceeding
         );
+        let unanswered = sent.machine.is_unanswered();
         let actions = sent.machine.transport_error();
         if open && actions.terminated() {
-            self.fail(cx, at, ClientEnd::Transport(error));
+            self.fail_over(cx, at, unanswered, ClientEnd::Transport(error));
         } else if actions.terminated() {
             self.rest().clients.swap_remove(at);
         }
@@ -237,9 +231,15 @@ impl Call {
         if status.is_final() {
             cx.transport.release(owner);
         }
+        let server = sent.target.server();
         let serial = owner.serial;
         if actions.ack() {
             self.ack_refusal(cx, at, response);
+        }
+        if status != StatusCode::SERVICE_UNAVAILABLE {
+            cx.transport.trust(server);
+        } else if actions.pass() && self.fail_over_503(cx, at, response, actions.terminated()) {
+            return true;
         }
         if actions.pass()
             && let Some(response) = owned()
@@ -276,6 +276,7 @@ impl Call {
         }
         let (settings, owner) = (client.settings.clone(), client.owner(hash));
         let Some(sent) = client.sent_mut() else { return true };
+        let unanswered = sent.machine.is_unanswered();
         let Some((_, actions)) = sent.machine.expire(cx.now, settings.timing()) else { return true };
         if actions.send() {
             let bytes = cx.copy(&sent.request);
@@ -286,7 +287,7 @@ impl Call {
             }
         }
         if actions.timeout() {
-            self.fail(cx, at, ClientEnd::Timeout);
+            self.fail_over(cx, at, unanswered, ClientEnd::Timeout);
         } else if actions.terminated() {
             self.forget(cx, at);
         }
@@ -334,15 +335,15 @@ impl Call {
         if !spare && self.transactions() >= settings.limits().transactions_per_call {
             return Err(SendError::Limit("transactions_per_call"));
         }
-        let hop = Hop::of(draft.way.next_hop.as_uri())?;
+        let to = destination(draft.way.next_hop.as_uri())?;
         let waits =
             draft.order.is_some_and(|order| self.clients().iter().any(|client| client.waits_in(order)));
         let serial = cx.serial();
-        let (found, written) = match &hop.host {
-            HopHost::Addr(ip) if waits => (Some(Ok(vec![*ip])), None),
-            HopHost::Addr(ip) => (None, Some(draft.write(cx, &settings, &hop, *ip)?)),
-            HopHost::Name(name) => {
-                self.look_up(cx, serial, name, &hop)?;
+        let (found, written) = match to.place(&cx.transport.reach()) {
+            Some(place) if waits => (Some(Ok(vec![place])), None),
+            Some(place) => (None, Some(draft.write(cx, &settings, &place, &to)?)),
+            None => {
+                self.look_up(cx, serial, &to)?;
                 (None, None)
             }
         };
@@ -363,7 +364,7 @@ impl Call {
             })
         });
         let cseq = draft.cseq;
-        let stage = Sending::Waiting(Box::new(Waiting { draft, hop, found }));
+        let stage = Sending::Waiting(Box::new(Waiting { draft, to, found }));
         self.rest().clients.push(ClientTransaction {
             serial,
             method,
@@ -372,45 +373,43 @@ impl Call {
             stage,
             invite,
             silent,
+            attempts: None,
             settings,
         });
         if let Some(written) = written {
             let at = self.clients().len() - 1;
-            self.launch(cx, at, written);
+            if let Err(error) = self.launch(cx, at, written) {
+                self.undeliverable(cx, serial, error);
+            }
         }
         Ok(ClientHandle::new(self.hash, serial))
     }
 
-    fn look_up(
-        &self,
-        cx: &mut CallCx,
-        serial: u64,
-        name: &crate::transport::DnsName,
-        hop: &Hop,
-    ) -> Result<(), SendError> {
-        let proto = hop.proto.unwrap_or(crate::transport::Proto::Udp);
+    fn look_up(&self, cx: &mut CallCx, serial: u64, to: &Destination) -> Result<(), SendError> {
         let owner = crate::transport::Owner { call: self.hash, serial };
         let settings = cx.settings.clone();
-        let asked = cx.transport.look_up(cx.now, settings.limits(), name, proto, owner, &mut cx.outputs);
-        if asked { Ok(()) } else { Err(SendError::NoSocket(proto)) }
+        let prefer = settings.config.prefer;
+        let begun = cx.transport.resolve(cx.now, settings.limits(), (owner, to), prefer, &mut cx.outputs);
+        begun.map_err(|why| match why {
+            NotBegun::NoSocket(proto) => SendError::NoSocket(proto),
+            NotBegun::Limit => SendError::Limit("resolutions"),
+        })
     }
 
     /// Sends what is written: an ACK once, anything else through its machine.
-    fn launch(&mut self, cx: &mut CallCx, at: usize, written: Written) {
+    pub(super) fn launch(&mut self, cx: &mut CallCx, at: usize, written: Written) -> Result<(), IoKind> {
         let hash = self.hash;
         let client = &mut self.rest().clients[at];
         if client.method == Method::Ack {
             let ack = self.rest().clients.swap_remove(at);
             self.launch_ack(cx, &ack, written);
-            return;
+            return Ok(());
         }
         let kind = if client.invite.is_some() { Kind::Invite } else { Kind::NonInvite };
         let (owner, settings) = (client.owner(hash), client.settings.clone());
         let (sent, result) = Sent::start(cx, owner, &settings, kind, written);
         client.stage = Sending::Sent(Box::new(sent));
-        if let Err(error) = result {
-            self.undeliverable(cx, owner.serial, error);
-        }
+        result
     }
 
     /// Sends the ACK for a 2xx and keeps it with its INVITE, which stays in Accepted (RFC 3261 §13.2.2.4, RFC 6026).
@@ -514,6 +513,7 @@ impl Call {
             stage,
             invite: None,
             silent: true,
+            attempts: None,
             settings,
         });
         if let Err(error) = result {
@@ -731,7 +731,7 @@ impl Call {
     }
 
     /// A request has failed: the application is told, and a dialog whose peer is silent ends (RFC 3261 §12.2.1.2).
-    fn fail(&mut self, cx: &mut CallCx, at: usize, end: ClientEnd) {
+    pub(super) fn fail(&mut self, cx: &mut CallCx, at: usize, end: ClientEnd) {
         let client = &self.rest().clients[at];
         let (serial, dialog, method) = (client.serial, client.dialog, client.method.clone());
         self.end_client(cx, at, end);

@@ -7,7 +7,7 @@ use crate::{
         AlarmId, AskId, Body, ClientHandle, Config, ConfigError, DialogHandle, Gone, Outgoing, Reply, Verdict,
     },
     syntax::{HeaderName, Leniency, UriError},
-    transport::{Proto, SocketId},
+    transport::{BadDestination, Proto, SocketId},
 };
 
 /// Everything that an application can make an endpoint do, as plain data.
@@ -155,7 +155,7 @@ pub enum SendError {
         /// The URI.
         uri: Box<str>,
         /// What is wrong with it.
-        why: &'static str,
+        why: BadDestination,
     },
     /// A URI does not parse.
     #[error(transparent)]

@@ -246,7 +246,7 @@ impl Endpoint {
             if let Some(call) = self.calls.get_mut(hash) {
                 match news {
                     News::Broken { owner, error } => call.undeliverable(&mut self.cx, owner.serial, error),
-                    News::Found { owner, addresses } => call.found(&mut self.cx, owner.serial, addresses),
+                    News::Found { owner, places } => call.found(&mut self.cx, owner.serial, places),
                 }
                 self.touch(hash);
             }

@@ -317,7 +317,7 @@ mod tests {
 
     /// Returns a transport with one connection, accepted at the beginning.
     fn accepted(limits: &Limits, out: &mut VecDeque<Output>) -> Transport {
-        let mut transport = Transport::new();
+        let mut transport = Transport::new(&crate::base::Seed::from_u64(1));
         let addr = SocketAddr::from(([192, 0, 2, 1], 5060));
         let socket = transport.listen(Proto::Tcp, addr, false, out);
         assert!(transport.accepted(at(0), limits, (socket, CONN), (addr, addr), out));

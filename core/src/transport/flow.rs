@@ -44,6 +44,14 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    /// Returns the server that it leads to.
+    pub(crate) const fn server(&self) -> (Proto, SocketAddr) {
+        match self {
+            Self::Peer { proto, remote, .. } => (*proto, *remote),
+            Self::Back { flow, .. } => (flow.proto(), flow.remote()),
+        }
+    }
+
     pub(crate) const fn is_reliable(&self) -> bool {
         match self {
             Self::Peer { proto, .. } => proto.is_reliable(),

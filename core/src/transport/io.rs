@@ -481,6 +481,52 @@ pub enum Records {
     },
 }
 
+impl Records {
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Addresses { addresses, .. } => addresses.is_empty(),
+            Self::Srv { records, .. } => records.is_empty(),
+            Self::Naptr { records, .. } => records.is_empty(),
+        }
+    }
+
+    /// Returns how long they stay true; without any, how long that does (RFC 2308 §5).
+    pub const fn ttl(&self) -> Duration {
+        match self {
+            Self::Addresses { ttl, .. } | Self::Srv { ttl, .. } | Self::Naptr { ttl, .. } => *ttl,
+        }
+    }
+
+    /// Returns the answer that says that a name has no records of a type.
+    pub const fn none(kind: RecordKind, ttl: Duration) -> Self {
+        match kind {
+            RecordKind::A | RecordKind::Aaaa => Self::Addresses { addresses: Vec::new(), ttl },
+            RecordKind::Srv => Self::Srv { records: Vec::new(), ttl },
+            RecordKind::Naptr => Self::Naptr { records: Vec::new(), ttl },
+        }
+    }
+
+    /// Tells whether they answer a question for this type.
+    pub(crate) fn answers(&self, kind: RecordKind) -> bool {
+        match (self, kind) {
+            (Self::Addresses { addresses, .. }, RecordKind::A) => addresses.iter().all(IpAddr::is_ipv4),
+            (Self::Addresses { addresses, .. }, RecordKind::Aaaa) => addresses.iter().all(IpAddr::is_ipv6),
+            (Self::Srv { .. }, RecordKind::Srv) | (Self::Naptr { .. }, RecordKind::Naptr) => true,
+            _ => false,
+        }
+    }
+
+    /// Keeps the first few.
+    pub(crate) fn truncate(&mut self, most: usize) {
+        match self {
+            Self::Addresses { addresses, .. } => addresses.truncate(most),
+            Self::Srv { records, .. } => records.truncate(most),
+            Self::Naptr { records, .. } => records.truncate(most),
+        }
+    }
+}
+
 /// A host that serves a domain (RFC 2782).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

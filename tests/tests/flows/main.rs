@@ -7,4 +7,5 @@ mod ladders;
 mod races;
 mod requests;
 mod script;
+mod servers;
 mod transport;

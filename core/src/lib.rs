@@ -37,7 +37,7 @@ pub use crate::{
     transaction::Timing,
     transport::{
         BadDestination, CloseHow, ConnId, Destination, DnsError, DnsName, Input, IoKind, Naptr, Output,
-        PeerInfo, Place, Preference, Proto, QueryId, Reach, RecordKind, Records, Resolver, SocketId, Srv,
-        UnknownProto, Unreachable,
+        PeerInfo, Place, Preference, Proto, QueryId, Reach, RecordData, RecordKind, Records, Resolver,
+        SocketId, Srv, UnknownProto, Unreachable,
     },
 };

@@ -481,7 +481,44 @@ pub enum Records {
     },
 }
 
+/// One record, as a resolver found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordData {
+    /// Of A or AAAA.
+    Address(IpAddr),
+    /// Of SRV.
+    Srv(Srv),
+    /// Of NAPTR.
+    Naptr(Naptr),
+}
+
 impl Records {
+    /// Collects what a resolver found; what was not asked for is left out. Without any time to live it holds for 30 s.
+    pub fn collect(
+        kind: RecordKind,
+        found: impl IntoIterator<Item = RecordData>,
+        ttl_s: Option<u32>,
+    ) -> Self {
+        let mut all = Self::none(kind, Duration::from_secs(ttl_s.map_or(30, u64::from)));
+        for data in found {
+            match (&mut all, data) {
+                (Self::Addresses { addresses, .. }, RecordData::Address(ip))
+                    if ip.is_ipv4() == (kind == RecordKind::A) =>
+                {
+                    addresses.push(ip);
+                }
+                (Self::Srv { records, .. }, RecordData::Srv(srv)) => records.push(srv),
+                (Self::Naptr { records, .. }, RecordData::Naptr(naptr)) => records.push(naptr),
+                (
+                    Self::Addresses { .. } | Self::Srv { .. } | Self::Naptr { .. },
+                    RecordData::Address(_) | RecordData::Srv(_) | RecordData::Naptr(_),
+                ) => {}
+            }
+        }
+        all
+    }
+
     /// Tells whether there are none.
     pub fn is_empty(&self) -> bool {
         match self {
@@ -582,6 +619,11 @@ impl DnsName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Reads the name that a record leads to; none for the root.
+    pub fn of_target(text: &str) -> Result<Option<Self>, BadDnsName> {
+        if text == "." { Ok(None) } else { text.parse().map(Some) }
+    }
 }
 
 impl fmt::Display for DnsName {
@@ -629,6 +671,23 @@ mod tests {
         for bad in ["", ".", "a..b", "a b", "a\r\nb"] {
             assert!(bad.parse::<DnsName>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn records_are_collected() {
+        let addresses: Vec<IpAddr> = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().expect("one")).into();
+        let target = DnsName::of_target(".").expect("the root");
+        let srv = Srv { priority: 1, weight: 2, port: 3, target };
+        let found =
+            || addresses.iter().copied().map(RecordData::Address).chain([RecordData::Srv(srv.clone())]);
+        for (kind, at) in [(RecordKind::A, 0), (RecordKind::Aaaa, 1)] {
+            let ttl = Duration::from_secs(7);
+            let expected = Records::Addresses { addresses: vec![addresses[at]], ttl };
+            assert_eq!(Records::collect(kind, found(), Some(7)), expected);
+        }
+        let expected = Records::Srv { records: vec![srv.clone()], ttl: Duration::from_secs(30) };
+        assert_eq!(Records::collect(RecordKind::Srv, found(), None), expected);
+        assert!(DnsName::of_target("a..b").is_err() && srv.target.is_none());
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) use self::{
 pub use frame::{Frame, FrameError, Framer};
 pub use io::{
     BadDnsName, CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Naptr, Output, PeerInfo, Proto, QueryId,
-    RecordKind, Records, SocketId, Srv, UnknownProto, Unreachable,
+    RecordData, RecordKind, Records, SocketId, Srv, UnknownProto, Unreachable,
 };
 pub use resolve::{BadDestination, Destination, Place, Preference, Reach, Resolver};
 

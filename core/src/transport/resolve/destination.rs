@@ -59,7 +59,7 @@ pub struct Place {
 
 /// The family of addresses that comes first where a host has both (RFC 7984 §4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum Preference {
     /// IPv4.
     #[default]

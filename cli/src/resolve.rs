@@ -81,7 +81,7 @@ fn search(args: &Args, to: &Destination) -> std::io::Result<Found> {
     resolver.resolve(sansip_tokio::now(), limits, ((), to), (reach, preference), outputs);
     search.look();
     let (node, _handle) = sansip_tokio::node();
-    let search = runtime.block_on(node.name_servers(args.servers.iter().copied()).run(search));
+    let search = runtime.block_on(node.name_servers(args.servers.clone()).run(search));
     Ok(search.found.unwrap_or(Err(DnsError::TimedOut)))
 }
 

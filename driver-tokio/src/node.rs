@@ -37,11 +37,10 @@ pub struct Node<M> {
 }
 
 impl<M: Machine> Node<M> {
-    /// Sets the name servers to ask instead of the system's; the hosts file is not read then.
+    /// Sets the name servers to ask instead of the system's.
     #[must_use]
     pub fn name_servers(self, servers: Vec<SocketAddr>) -> Self {
-        self.servers = servers.into_iter().collect();
-        self
+        Self { servers, ..self }
     }
 
     /// Runs `machine` with sockets and time of the current runtime, and returns it in the end.

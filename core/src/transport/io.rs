@@ -453,6 +453,18 @@ pub enum RecordKind {
     Naptr,
 }
 
+impl RecordKind {
+    /// Returns the number of the type in a DNS message (RFC 1035 §3.2.2, RFC 3596 §2.1, RFC 2782, RFC 3403 §4.1).
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::A => 1,
+            Self::Aaaa => 28,
+            Self::Srv => 33,
+            Self::Naptr => 35,
+        }
+    }
+}
+
 /// The records of a name, in the order in which the server gave them. Empty if there are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -491,6 +503,30 @@ pub enum RecordData {
     Srv(Srv),
     /// Of NAPTR.
     Naptr(Naptr),
+}
+
+impl RecordData {
+    /// Takes priority, weight and port of an SRV record, and its target, the root as a dot; none if no host can have it.
+    pub fn srv((priority, weight, port): (u16, u16, u16), target: &str) -> Option<Self> {
+        Some(Self::Srv(Srv { priority, weight, port, target: target_of(target)? }))
+    }
+
+    /// Takes order and preference of a NAPTR record, its flags, services and regular expression, and its replacement.
+    pub fn naptr(
+        (order, preference): (u16, u16),
+        [flags, services, regexp]: [&[u8]; 3],
+        replacement: &str,
+    ) -> Option<Self> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into();
+        let (flags, services, has_regexp) = (text(flags), text(services), !regexp.is_empty());
+        let replacement = target_of(replacement)?;
+        Some(Self::Naptr(Naptr { order, preference, flags, services, has_regexp, replacement }))
+    }
+}
+
+/// Reads the name that a record leads to, none for the root.
+fn target_of(text: &str) -> Option<Option<DnsName>> {
+    if text == "." { Some(None) } else { text.parse().ok().map(Some) }
 }
 
 impl Records {
@@ -619,11 +655,6 @@ impl DnsName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Reads the name that a record leads to; none for the root.
-    pub fn of_target(text: &str) -> Result<Option<Self>, BadDnsName> {
-        if text == "." { Ok(None) } else { text.parse().map(Some) }
-    }
 }
 
 impl fmt::Display for DnsName {
@@ -676,8 +707,8 @@ mod tests {
     #[test]
     fn records_are_collected() {
         let addresses: Vec<IpAddr> = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().expect("one")).into();
-        let target = DnsName::of_target(".").expect("the root");
-        let srv = Srv { priority: 1, weight: 2, port: 3, target };
+        let srv = Srv { priority: 1, weight: 2, port: 3, target: None };
+        assert_eq!(RecordData::srv((1, 2, 3), "."), Some(RecordData::Srv(srv.clone())));
         let found =
             || addresses.iter().copied().map(RecordData::Address).chain([RecordData::Srv(srv.clone())]);
         for (kind, at) in [(RecordKind::A, 0), (RecordKind::Aaaa, 1)] {
@@ -687,7 +718,10 @@ mod tests {
         }
         let expected = Records::Srv { records: vec![srv.clone()], ttl: Duration::from_secs(30) };
         assert_eq!(Records::collect(RecordKind::Srv, found(), None), expected);
-        assert!(DnsName::of_target("a..b").is_err() && srv.target.is_none());
+        assert_eq!(RecordData::srv((1, 2, 3), "a..b"), None);
+        let naptr = RecordData::naptr((1, 2), [b"s", b"SIP+D2U", b"!"], "a.example.");
+        let Some(RecordData::Naptr(naptr)) = naptr else { panic!("{naptr:?}") };
+        assert_eq!((&*naptr.flags, &*naptr.services, naptr.has_regexp), ("s", "SIP+D2U", true));
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use sansip::{ClientEnd, Config, DnsError, IoKind, Method, Outgoing, RecordKind, Reply, StatusCode};
+use sansip::{
+    ClientEnd, Config, DialogChange, DialogEnd, DnsError, IoKind, Method, Outgoing, RecordKind, Reply,
+    StatusCode,
+};
 use sansip_sim::Sim;
 use sansip_tests::simulated::{Manner, News, Phone, Ua, rest, sent, uri_of};
 
@@ -208,6 +211,36 @@ fn c067_a_connection_that_fails() {
     sim.run_for(secs(40));
     assert_eq!((asked(&sim, alice, "MESSAGE"), ok(&sim, alice)), (vec!["server2".into()], 1));
     rest(&mut sim, &[alice, servers[0], servers[1]]);
+}
+
+/// RFC 3263 §4.3, §12.2.1 of RFC 3261: requests in a dialog are passed on as well, to a peer whose Contact is a domain.
+#[test]
+fn dn_11_requests_in_a_dialog_are_passed_on() {
+    let mut sim = world();
+    let alice = Ua::new(&mut sim, "alice", Phone::new("10.1.0.1"));
+    let (first, second) = (sim.puppet("first"), sim.puppet("second"));
+    for (n, puppet) in [(1, first), (2, second)] {
+        let (host, addr) = (format!("s{n}.example.com"), puppet.addr(&sim));
+        sim.dns().name(&host, [addr.ip()]);
+        sim.dns().srv("_sip._udp.example.com", (n, 0), &host, addr.port());
+    }
+    alice.dial(&mut sim, URI);
+    let invite = first.expect(&mut sim, "INVITE");
+    first.send(&mut sim, &branch_says(&invite, 200, "b", "Contact: <sip:bob@example.com>\n"));
+    first.expect(&mut sim, "ACK");
+    alice.hang_up(&mut sim);
+    let bye = first.expect(&mut sim, "BYE");
+    first.reply_with(&mut sim, &bye, 503, "", b"");
+    let again = second.expect(&mut sim, "BYE");
+    let field = |heard: &sansip_sim::Heard, name| heard.header(name).map(std::borrow::Cow::into_owned);
+    for name in ["Call-ID", "CSeq", "From", "To"] {
+        assert_eq!(field(&bye, name), field(&again, name), "{name}");
+    }
+    assert_ne!(field(&bye, "Via"), field(&again, "Via"));
+    second.reply_with(&mut sim, &again, 200, "", b"");
+    rest(&mut sim, &[alice]);
+    let over = |news: &News| matches!(news, News::Dialog(_, DialogChange::Ended(DialogEnd::LocalBye)));
+    assert_eq!(alice.news(&sim).iter().filter(|news| over(news)).count(), 1);
 }
 
 /// When all servers have failed, so has the request, and the application is told once, of the last.

@@ -1,8 +1,8 @@
 use std::{collections::VecDeque, slice::Iter};
 
 use sansip::{
-    Destination, DnsError, Instant, Limits, Output, Preference, Proto, Reach, RecordData, RecordKind, Records,
-    Resolver, Seed, UriBuf,
+    Destination, DnsError, Instant, Limits, Output, Preference, Proto, Reach, RecordData, RecordKind,
+    Records, Resolver, Seed, UriBuf,
 };
 
 /// Answers the questions of searches for servers with whatever the bytes say (RFC 3263): the work is bounded, each search
@@ -37,7 +37,7 @@ pub fn dns_answers(bytes: &[u8]) {
     while resolver.expire(now + limits.resolve, &limits) {}
     let mut ended: Vec<usize> = Vec::new();
     while let Some((key, found)) = resolver.poll_found() {
-        assert!(found.is_ok_and(|places| places.len() <= limits.attempts) || !ended.contains(&key));
+        assert!(found.map_or(0, |places| places.len()) <= limits.attempts);
         ended.push(key);
     }
     ended.sort_unstable();

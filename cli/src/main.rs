@@ -16,6 +16,7 @@ mod outcome;
 mod parse;
 
 mod print;
+mod resolve;
 mod secure;
 mod serve;
 mod session;
@@ -41,6 +42,8 @@ enum Task {
     Serve(serve::Args),
     /// Ask a server what it can do
     Options(options::Args),
+    /// Find the servers of a URI, and print them in the order of trying
+    Resolve(resolve::Args),
     /// Call somebody and hang up after a while; no media is sent
     Call(call::Args),
     /// Read messages from files and say what they are, or what is wrong with them
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
     let exit = match cli.task {
         Task::Serve(args) => serve::run(args),
         Task::Options(args) => options::run(args),
+        Task::Resolve(args) => resolve::run(args),
         Task::Call(args) => call::run(args),
         Task::Parse(args) => parse::run(&args),
         Task::Demo(args) => demo::run(&args),

@@ -36,7 +36,8 @@ pub use crate::{
     syntax::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, UriBuf},
     transaction::Timing,
     transport::{
-        CloseHow, ConnId, DnsError, DnsName, FlowChange, FlowId, Input, Interface, IoKind, Naptr, Output,
-        PeerInfo, Proto, QueryId, RecordKind, Records, SocketId, Srv, UdpSize, UnknownProto, Unreachable,
+        BadDestination, CloseHow, ConnId, Destination, DnsError, DnsName, FlowChange, FlowId, Input,
+        Interface, IoKind, Naptr, Output, PeerInfo, Place, Preference, Proto, QueryId, Reach, RecordData,
+        RecordKind, Records, Resolver, SocketId, Srv, UdpSize, UnknownProto, Unreachable,
     },
 };

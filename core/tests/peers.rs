@@ -32,7 +32,9 @@ fn source(endpoint: &mut Endpoint, conn: ConnId) -> Source {
         Max-Forwards: 70\r\nFrom: <sip:b@example.com>;tag=1\r\nTo: <sip:a@example.com>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\
         Content-Length: 0\r\n\r\n";
     endpoint.handle_input(NOW, Input::Received { conn, data: request });
-    match endpoint.poll_event() {
+    // That the flow has opened is told first.
+    let mut told = std::iter::from_fn(|| endpoint.poll_event());
+    match told.find(|event| !matches!(event, Event::Flow { .. })) {
         Some(Event::Ask(Ask::Routing(question))) => question.facts.source,
         other => panic!("{other:?}"),
     }

@@ -3,17 +3,11 @@ use std::{
     time::Duration,
 };
 
-use sansip::{
-    ClientHandle, Cx, Host, Nested, NodeError, Outgoing, Received, RequestError, Response, Service,
-};
+use sansip::{ClientHandle, Cx, Host, Nested, Outgoing, Response, Service};
 
-use crate::NodeHandle;
+use crate::{NodeError, NodeHandle, Received, RequestError};
 
-impl<S, M> NodeHandle<M>
-where
-    S: Service + Send + 'static,
-    M: Nested<Inner = Host<S>> + Send + 'static,
-{
+impl<S: Service + Send + 'static, M: Nested<Inner = Host<S>> + Send + 'static> NodeHandle<M> {
     /// Runs a closure with the service and its endpoint, and returns its result.
     pub fn with_service<R>(&self, f: impl FnOnce(&mut S, &mut Cx<'_>) -> R) -> Result<R, NodeError> {
         self.with(|machine, now| machine.inner().with(now, f))

@@ -1,17 +1,19 @@
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use hickory_resolver::{
     Resolver, TokioResolver,
-    config::ResolverConfig,
+    config::{NameServerConfig, ResolverConfig},
     net::{DnsError as Refusal, NetError, runtime::TokioRuntimeProvider},
     proto::rr::{RData, RecordType},
 };
-use sansip::{DnsError, DnsName, Input, QueryId, RecordKind, Records};
+use sansip::{DnsError, DnsName, Input, QueryId, RecordData, RecordKind, Records};
 use tokio::runtime::Handle;
 
 /// The look-ups of one node that are under way.
 #[derive(Debug, Default)]
 pub struct Lookups {
+    /// The name servers to ask; without any, the system's.
+    servers: Vec<SocketAddr>,
     /// Opened by the first one.
     dns: Option<Dns>,
     /// Held by each of them.
@@ -19,6 +21,11 @@ pub struct Lookups {
 }
 
 impl Lookups {
+    /// Asks these name servers; without any, the system's.
+    pub fn asking(servers: Vec<SocketAddr>) -> Self {
+        Self { servers, ..Self::default() }
+    }
+
     /// Starts a look-up on a runtime, which hands the answer to `tell`.
     ///
     /// # Errors
@@ -39,7 +46,7 @@ impl Lookups {
             Some(dns) => dns.clone(),
             None => {
                 let _inside = runtime.enter();
-                self.dns.insert(Dns::open()?).clone()
+                self.dns.insert(Dns::open(&self.servers)?).clone()
             }
         };
         let runs = Arc::clone(&self.running);
@@ -60,10 +67,17 @@ struct Dns {
 
 impl Dns {
     /// Opens a resolver, inside of a runtime; without a readable configuration it knows the hosts file only.
-    fn open() -> Result<Self, DnsError> {
-        let provider = TokioRuntimeProvider::default();
-        let mut builder = Resolver::builder(provider.clone())
-            .unwrap_or_else(|_| Resolver::builder_with_config(ResolverConfig::default(), provider));
+    fn open(servers: &[SocketAddr]) -> Result<Self, DnsError> {
+        let with = |config| Resolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let own = servers.iter().map(|server| {
+            let mut own = NameServerConfig::udp_and_tcp(server.ip());
+            own.connections.iter_mut().for_each(|connection| connection.port = server.port());
+            own
+        });
+        let mut builder = match servers {
+            [] => TokioResolver::builder_tokio().unwrap_or_else(|_| with(ResolverConfig::default())),
+            _ => with(ResolverConfig::from_name_servers(own.collect())),
+        };
         // The machine caches by itself.
         builder.options_mut().cache_size = 0;
         Ok(Self { resolver: builder.build().map_err(|_| DnsError::Failed)? })
@@ -83,39 +97,33 @@ impl Dns {
 }
 
 async fn ask(resolver: &TokioResolver, name: String, kind: RecordKind) -> Answer {
-    let record_type = match kind {
-        RecordKind::A => RecordType::A,
-        RecordKind::Aaaa => RecordType::AAAA,
-        _ => return Err(DnsError::Failed),
-    };
-    match resolver.lookup(name, record_type).await {
+    match resolver.lookup(name, RecordType::from(kind.number())).await {
         Ok(lookup) => {
+            let ttl_s = lookup.answers().iter().map(|record| record.ttl).min();
+            // Aliases on the way (CNAME) are of no interest, but for their time to live.
             let found = lookup.answers().iter().filter_map(|record| match &record.data {
-                RData::A(a) => Some((IpAddr::V4(a.0), record.ttl)),
-                RData::AAAA(aaaa) => Some((IpAddr::V6(aaaa.0), record.ttl)),
+                RData::A(a) => Some(RecordData::Address(a.0.into())),
+                RData::AAAA(aaaa) => Some(RecordData::Address(aaaa.0.into())),
+                RData::SRV(s) => RecordData::srv((s.priority, s.weight, s.port), &s.target.to_ascii()),
+                RData::NAPTR(n) => {
+                    let texts = [&*n.flags, &*n.services, &*n.regexp];
+                    RecordData::naptr((n.order, n.preference), texts, &n.replacement.to_ascii())
+                }
                 _ => None,
             });
-            let (addresses, ttls): (Vec<_>, Vec<_>) = found.unzip();
-            Ok(addresses_for(addresses, ttls.into_iter().min()))
+            Ok(Records::collect(kind, found, ttl_s))
         }
         // A name that does not exist and one without such records (RFC 2308 §5).
-        Err(NetError::Dns(Refusal::NoRecordsFound(none))) => Ok(addresses_for(Vec::new(), none.negative_ttl)),
+        Err(NetError::Dns(Refusal::NoRecordsFound(no))) => Ok(Records::collect(kind, [], no.negative_ttl)),
         Err(NetError::Timeout) => Err(DnsError::TimedOut),
         Err(_) => Err(DnsError::Failed),
     }
-}
-
-fn addresses_for(addresses: Vec<IpAddr>, ttl_s: Option<u32>) -> Records {
-    Records::Addresses { addresses, ttl: Duration::from_secs(ttl_s.map_or(NO_TTL_S, u64::from)) }
 }
 
 type Answer = Result<Records, DnsError>;
 
 /// Look-ups at once, since each holds a socket.
 const RUNNING: usize = 1024;
-
-/// For how long an answer without any time to live holds.
-const NO_TTL_S: u64 = 30;
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,13 @@
 use std::{
     fmt,
     future::poll_fn,
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
 use sansip::{Instant, Machine, NodeError};
+use sansip_net::Lookups;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::reactor::Reactor;
@@ -24,21 +26,28 @@ pub fn spawn<M: Machine + Send + 'static>(machine: M) -> NodeHandle<M> {
 /// Makes a node that has no machine yet, and its handle, for machines that want to know their handle.
 pub fn node<M: Machine>() -> (Node<M>, NodeHandle<M>) {
     let (sender, mailbox) = mpsc::channel(MAILBOX);
-    (Node { mailbox }, NodeHandle { sender })
+    (Node { mailbox, servers: Vec::new() }, NodeHandle { sender })
 }
 
 /// A mailbox waiting for a machine to serve.
 #[derive(Debug)]
 pub struct Node<M> {
     mailbox: mpsc::Receiver<Letter<M>>,
+    servers: Vec<SocketAddr>,
 }
 
 impl<M: Machine> Node<M> {
+    /// Sets the name servers to ask instead of the system's.
+    #[must_use]
+    pub fn name_servers(self, servers: Vec<SocketAddr>) -> Self {
+        Self { servers, ..self }
+    }
+
     /// Runs `machine` with sockets and time of the current runtime, and returns it in the end.
     ///
     /// It ends when the machine stops, when all handles are gone, or when one asked for [`NodeHandle::stop`].
     pub async fn run(self, machine: M) -> M {
-        let mut reactor = Reactor::new(machine, self.mailbox);
+        let mut reactor = Reactor::new(machine, self.mailbox, Lookups::asking(self.servers));
         poll_fn(|cx| reactor.poll(cx)).await;
         reactor.into_machine()
     }

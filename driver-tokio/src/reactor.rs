@@ -54,9 +54,9 @@ struct Sockets {
 }
 
 impl<M: Machine> Reactor<M> {
-    pub(crate) fn new(machine: M, mailbox: mpsc::Receiver<Letter<M>>) -> Self {
+    pub(crate) fn new(machine: M, mailbox: mpsc::Receiver<Letter<M>>, lookups: Lookups) -> Self {
         let (answer, answers) = mpsc::unbounded_channel();
-        let (udp, tcp, lookups) = (Vec::new(), Tcp::new(), Lookups::default());
+        let (udp, tcp) = (Vec::new(), Tcp::new());
         Self {
             machine,
             mailbox,

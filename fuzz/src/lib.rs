@@ -3,6 +3,7 @@
 //! A target panics if something is wrong. What the bytes are does not matter.
 
 mod body;
+mod dns;
 mod header;
 mod machine;
 mod seed;
@@ -16,6 +17,7 @@ use sansip::{
 
 pub use crate::{
     body::body,
+    dns::dns_answers,
     header::{COUNT, family, header},
     machine::endpoint_bytes,
     seed::{Input, files, inputs_of},
@@ -25,7 +27,7 @@ pub use crate::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("message", message),
     ("uri", uri),
     ("header", header),
@@ -34,6 +36,7 @@ pub const TARGETS: [Target; 8] = [
     ("stream_frame", stream_frame),
     ("rsip", rsip),
     ("endpoint_bytes", endpoint_bytes),
+    ("dns_answers", dns_answers),
 ];
 
 /// Reads a message, asks for everything, and writes it again, changed and not (D12).

@@ -125,7 +125,7 @@ fn a_fork_given_up_does_not_come_back() {
 fn rc_06_a_session_that_ended_before_its_ack_left_does_not_come_back() {
     let mut hand = hand(|_| ());
     let request = hand.send(invite(bob()));
-    let named = ["Contact: <sip:bob@pc.example.com>"];
+    let named = ["Contact: <sip:bob@pc.example.com:5060>"];
     let wanted = hand.datagram(answer(&request, 200, "b1", &named));
     let [Output::Resolve { query, .. }] = wanted[..] else { panic!("{wanted:?}") };
     assert_eq!(statuses(&hand.datagram(from_peer(&request, "b1", "BYE", 1, ""))), [200]);

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
-use sansip::{Config, HeaderValue, Limits, Method, NatPolicy, Timing, UdpSize, UriBuf, syntax::Leniency};
+use sansip::{
+    Config, HeaderValue, Limits, Method, NatPolicy, Preference, Timing, UdpSize, UriBuf, syntax::Leniency,
+};
 
 use super::{Level, Serve, Settings, section::section};
 use crate::{
@@ -127,6 +129,8 @@ section! {
         nat: NatPolicy,
         /// How often connections opened from here are kept alive; without it, they are not.
         keep_alive: Span,
+        /// The family of addresses that is tried first where a host has both: ipv4 or ipv6.
+        prefer: Preference,
         /// How long an INVITE of this side may ring before it is cancelled.
         ringing: Span,
         /// How long a dialog may live.
@@ -227,8 +231,28 @@ section! {
         connect: Span,
         /// How long the handshakes of TLS and WebSocket may take.
         handshake: Span,
-        /// How long a name look-up may take.
+        /// How long finding the servers of a request may take.
         resolve: Span,
+        /// Requests at once whose servers are being found.
+        resolutions: usize,
+        /// Name look-ups for one request.
+        dns_questions: usize,
+        /// Records of one DNS answer that are looked at.
+        dns_records: usize,
+        /// DNS answers that are kept.
+        dns_entries: usize,
+        /// The shortest time for which a DNS answer is kept.
+        dns_ttl_least: Span,
+        /// The longest time for which a DNS answer is kept.
+        dns_ttl: Span,
+        /// The longest time for which it is remembered that a name has no records.
+        dns_negative_ttl: Span,
+        /// Servers that one request is tried at.
+        attempts: usize,
+        /// The longest time for which a server that failed is left alone.
+        back_off: Span,
+        /// Servers that are left alone at once.
+        back_offs: usize,
         /// Timers fired by one input.
         expiries_per_input: usize,
         /// Events given to the service by one input.

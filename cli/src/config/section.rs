@@ -1,6 +1,6 @@
 use std::{path::PathBuf, time::Duration};
 
-use sansip::{HeaderValue, Method, NatPolicy, UdpSize, UriBuf};
+use sansip::{HeaderValue, Method, NatPolicy, Preference, UdpSize, UriBuf};
 
 use super::Level;
 use crate::{listen::Listen, node::Driver, secure::Clients, span::Span};
@@ -63,6 +63,15 @@ fn list(items: impl Iterator<Item = String>) -> Option<String> {
 impl Knob for bool {
     fn shown(&self) -> Option<String> {
         Some(self.to_string())
+    }
+}
+
+impl Knob for Preference {
+    fn shown(&self) -> Option<String> {
+        quoted(match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+        })
     }
 }
 

@@ -64,8 +64,28 @@ pub struct Limits {
     pub handshake: Duration,
     /// How long a connection that was closed here waits for its bytes to leave and for the peer's end.
     pub linger: Duration,
-    /// How long a name look-up may take.
+    /// How long finding the servers of a request may take, all name look-ups together.
     pub resolve: Duration,
+    /// Requests at once whose servers are being found. One more is refused.
+    pub resolutions: usize,
+    /// Name look-ups for one request. What would need more is left out.
+    pub dns_questions: usize,
+    /// Records of one DNS answer that are looked at.
+    pub dns_records: usize,
+    /// DNS answers that are kept. One more takes the place of the one that ends first.
+    pub dns_entries: usize,
+    /// The shortest time for which a DNS answer is kept, whatever its time to live.
+    pub dns_ttl_least: Duration,
+    /// The longest time for which a DNS answer is kept, whatever its time to live.
+    pub dns_ttl: Duration,
+    /// The longest time for which it is remembered that a name has no records.
+    pub dns_negative_ttl: Duration,
+    /// Servers that one request is tried at.
+    pub attempts: usize,
+    /// The longest time for which a server that failed is left alone, whatever its Retry-After.
+    pub back_off: Duration,
+    /// Servers that are left alone at once. One more takes the place of the one that ends first.
+    pub back_offs: usize,
     /// Timers fired by one input; the rest is due at once afterwards.
     pub expiries_per_input: usize,
     /// Events given to the service by one input; the rest is due at once afterwards.
@@ -121,6 +141,16 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             linger: Duration::from_secs(5),
             resolve: Duration::from_secs(10),
+            resolutions: 10_000,
+            dns_questions: 32,
+            dns_records: 64,
+            dns_entries: 16_384,
+            dns_ttl_least: Duration::ZERO,
+            dns_ttl: Duration::from_secs(24 * 3600),
+            dns_negative_ttl: Duration::from_secs(300),
+            attempts: 8,
+            back_off: Duration::from_secs(300),
+            back_offs: 4096,
             expiries_per_input: 1024,
             events_per_input: 65_536,
             invite_answer: Duration::from_secs(180),

@@ -1,15 +1,15 @@
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     base::{Instant, Limits},
     call::{
         CallCx, Draft,
-        request::{Hop, SENT_BY_PORT, Written},
+        request::{SENT_BY_PORT, Size, Written},
     },
     decision::{AckMode, ClientHandle, ExtraForks, Settings},
     syntax::{Message, Method, View},
     transaction::{ClientMachine, ClientState, Kind, answers},
-    transport::{DnsError, IoKind, Outbound, Owner, Target},
+    transport::{Destination, DnsError, IoKind, Outbound, Owner, Place, Target},
 };
 
 /// A client transaction (RFC 3261 §17.1), from the moment that the application asked for it.
@@ -22,12 +22,22 @@ pub(super) struct ClientTransaction {
     pub(super) invite: Option<Box<Invite>>,
     /// Whether the application knows nothing of it.
     pub(super) silent: bool,
+    /// What it takes to write it anew, as long as that may be needed.
+    pub(super) attempts: Option<Box<Attempts>>,
     pub(super) settings: Arc<Settings>,
+}
+
+/// What it takes to write a request anew: for its next server (RFC 3263 §4.3), or for another transport.
+pub(super) struct Attempts {
+    pub(super) draft: Draft,
+    pub(super) to: Destination,
+    /// The servers that are left to try.
+    pub(super) rest: VecDeque<Place>,
 }
 
 /// How far a request has come on its way out.
 pub(super) enum Sending {
-    /// The addresses of its next hop are being looked up, or those of a request before it in its dialog.
+    /// The servers of its next hop are being found, or those of a request before it in its dialog.
     Waiting(Box<Waiting>),
     Sent(Box<Sent>),
 }
@@ -35,9 +45,9 @@ pub(super) enum Sending {
 #[derive(Clone)]
 pub(super) struct Waiting {
     pub(super) draft: Draft,
-    pub(super) hop: Hop,
-    /// The addresses, once they are known.
-    pub(super) found: Option<Result<Vec<IpAddr>, DnsError>>,
+    pub(super) to: Destination,
+    /// The servers, once they are known.
+    pub(super) found: Option<Result<Vec<Place>, DnsError>>,
 }
 
 pub(super) struct Sent {
@@ -45,8 +55,8 @@ pub(super) struct Sent {
     pub(super) branch: Box<str>,
     pub(super) sent_by: (Box<str>, u16),
     pub(super) target: Target,
-    /// What it was written from, as long as it may be written anew for another transport.
-    pub(super) draft: Option<Box<Waiting>>,
+    /// Whether it may be written anew for another transport.
+    pub(super) rewritable: bool,
     /// Whether it was sent again because its connection turned out to be dead.
     pub(super) resent: bool,
     /// The request as it went out: for copies, and for its CANCEL and ACK.
@@ -97,11 +107,12 @@ impl Sent {
         kind: Kind,
         written: Written,
     ) -> (Self, Result<(), IoKind>) {
-        let Written { bytes, branch, sent_by, target } = written;
+        let Written { bytes, branch, sent_by, target, size } = written;
+        let rewritable = size != Size::Fixed;
         let machine = ClientMachine::start(kind, cx.now, target.is_reliable(), settings.timing());
         let request = bytes.as_ref().into();
         let result = cx.send(Outbound { target: &target, bytes, owner, awaits: true });
-        (Self { machine, branch, sent_by, target, draft: None, resent: false, request }, result)
+        (Self { machine, branch, sent_by, target, rewritable, resent: false, request }, result)
     }
 
     /// Lends the request in parsed form.
@@ -132,6 +143,12 @@ impl ClientTransaction {
             Sending::Waiting(waiting) => waiting.draft.order == Some(order),
             Sending::Sent(_) => false,
         }
+    }
+
+    /// Lets go of what it takes to write the request anew if that is not needed any more.
+    pub(super) fn settle_attempts(&mut self) {
+        let rewritable = self.sent().is_some_and(|sent| sent.rewritable);
+        self.attempts.take_if(|attempts| attempts.rest.is_empty() && !rewritable);
     }
 
     pub(super) fn sent(&self) -> Option<&Sent> {

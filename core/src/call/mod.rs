@@ -3,6 +3,7 @@
 mod client;
 mod cx;
 mod dialogs;
+mod failover;
 mod reliable;
 mod request;
 mod resend;

@@ -10,7 +10,7 @@ use crate::{
     decision::{Body, Outgoing, SendError, Settings},
     dialog::Itinerary,
     syntax::{Encoder, HeaderId, HeaderName, HeaderValue, Host, Method, Uri, View},
-    transport::{ConnId, DnsName, Flow, Proto, SocketId, Target, is_wildcard},
+    transport::{ConnId, Destination, Flow, Place, Proto, SocketId, Target, is_wildcard},
 };
 
 use super::response::is_owned;
@@ -41,21 +41,18 @@ pub(super) struct Written {
     /// The host and port that its Via shows.
     pub(super) sent_by: (Box<str>, u16),
     pub(super) target: Target,
+    pub(super) size: Size,
 }
 
-/// The peer of the next hop, as its URI gives it.
-#[derive(Clone, Debug)]
-pub(super) struct Hop {
-    pub(super) host: HopHost,
-    pub(super) port: u16,
-    /// The transport that the URI asks for.
-    pub(super) proto: Option<Proto>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum HopHost {
-    Addr(IpAddr),
-    Name(DnsName),
+/// How the size of a request has settled its transport (RFC 3261 §18.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// It has not: something else did.
+    Fixed,
+    /// It is small enough for UDP, as far as is known.
+    Fits,
+    /// It is too large for UDP, so it goes over TCP.
+    Switched,
 }
 
 /// Where the peer reaches this side, as Via and Contact show it.
@@ -66,101 +63,54 @@ struct Shown {
     ip: IpAddr,
 }
 
-impl Hop {
-    /// Reads host, port and transport (RFC 3263 §4: maddr counts before the host).
-    pub(super) fn of(uri: Uri<'_>) -> Result<Self, SendError> {
-        let bad = |why| SendError::Uri { uri: uri.as_str().into(), why };
-        let named = uri.host().ok_or_else(|| bad("only sip URIs can be sent to"))?;
-        let host = match uri.maddr() {
-            Some(maddr) => Host::parse(maddr).map_err(|_| bad("its maddr is no host"))?,
-            None => named,
-        };
-        let host = match (host.ip(), host) {
-            (Some(ip), _) => HopHost::Addr(ip),
-            (None, Host::Name(name)) => {
-                HopHost::Name(name.parse().map_err(|_| bad("its host is no domain name"))?)
-            }
-            (None, _) => return Err(bad("its host is no host")),
-        };
-        let proto = match uri.transport() {
-            Some(name) => Some(name.parse().map_err(|_| bad("its transport is not known"))?),
-            None => None,
-        };
-        // RFC 3261 §26.2.2: sips means TLS on every hop; RFC 7118 §5.3 says secure WebSocket with it.
-        let proto = match (uri.is_sips(), proto) {
-            (false, proto) => proto,
-            (true, None | Some(Proto::Tcp | Proto::Tls)) => Some(Proto::Tls),
-            (true, Some(Proto::Ws | Proto::Wss)) => Some(Proto::Wss),
-            (true, Some(Proto::Udp | Proto::Sctp)) => {
-                return Err(bad("its transport has no TLS, which sips needs"));
-            }
-        };
-        let port = uri.port().unwrap_or_else(|| proto.unwrap_or(Proto::Udp).default_port());
-        Ok(Self { host, port, proto })
-    }
-
-    /// Returns the name that leads there, before any look-up.
-    pub(super) fn name(&self) -> Option<DnsName> {
-        match &self.host {
-            HopHost::Addr(_) => None,
-            HopHost::Name(name) => Some(name.clone()),
-        }
-    }
-
-    /// Tells whether a connection that the peer opened leads there: it has the peer's very address, or a name that leads
-    /// nowhere else (RFC 7118 §5).
-    pub(super) fn is_at(&self, flow: &Flow) -> bool {
-        let proto = match self.proto {
-            // RFC 7118 §5.3: a SIP URI says `ws` for both.
-            Some(Proto::Ws) => matches!(flow.proto(), Proto::Ws | Proto::Wss),
-            proto => proto == Some(flow.proto()),
-        };
-        proto
-            && match &self.host {
-                HopHost::Addr(ip) => SocketAddr::new(*ip, self.port) == flow.remote(),
-                HopHost::Name(name) => name.as_str().ends_with(".invalid"),
-            }
-    }
+/// Reads where a URI leads to (RFC 3263 §4).
+pub(super) fn destination(uri: Uri<'_>) -> Result<Destination, SendError> {
+    Destination::of(uri).map_err(|why| SendError::Uri { uri: uri.as_str().into(), why })
 }
 
 impl Draft {
-    /// Writes the request for one address, over the transport that suits its size (RFC 3261 §18.1.1).
+    /// Writes the request for one server, over the transport that suits its size (RFC 3261 §18.1.1).
+    ///
+    /// What the URI says of the transport counts before the size.
     pub(super) fn write(
         &self,
         cx: &mut CallCx,
         settings: &Settings,
-        hop: &Hop,
-        ip: IpAddr,
+        place: &Place,
+        to: &Destination,
     ) -> Result<Written, SendError> {
-        let remote = SocketAddr::new(ip, hop.port);
-        let written = self.write_over(cx, settings, hop, hop.proto.unwrap_or(Proto::Udp), remote)?;
-        if let (None, Target::Datagram { socket, .. }) = (hop.proto, &written.target) {
-            let custom = cx.transport.custom(*socket).and_then(|custom| custom.udp_size);
-            if written.bytes.len() > custom.unwrap_or(settings.config.udp_size).most() {
-                return self.write_over(cx, settings, hop, Proto::Tcp, remote);
+        let written = self.write_over(cx, settings, place)?;
+        match (to.proto, &written.target) {
+            (None, Target::Datagram { socket, .. }) => {
+                let custom = cx.transport.custom(*socket).and_then(|custom| custom.udp_size);
+                if written.bytes.len() > custom.unwrap_or(settings.config.udp_size).most() {
+                    let place = Place { proto: Proto::Tcp, ..place.clone() };
+                    let switched = self.write_over(cx, settings, &place)?;
+                    return Ok(Written { size: Size::Switched, ..switched });
+                }
+                Ok(Written { size: Size::Fits, ..written })
             }
+            _ => Ok(written),
         }
-        Ok(written)
     }
 
-    /// Writes the request for one address and transport.
+    /// Writes the request for one server and its transport.
     pub(super) fn write_over(
         &self,
         cx: &mut CallCx,
         settings: &Settings,
-        hop: &Hop,
-        proto: Proto,
-        remote: SocketAddr,
+        place: &Place,
     ) -> Result<Written, SendError> {
+        let &Place { proto, addr: remote, ref name } = place;
         if matches!(proto, Proto::Ws | Proto::Wss) && !cx.transport.listens(proto) {
-            let target = Target::Stream { proto, remote, name: hop.name() };
+            let target = Target::Stream { proto, remote, name: name.clone() };
             return self.write_to(cx, settings, target, self.nowhere(cx, remote));
         }
         let (socket, local) = cx.transport.local(proto, remote).ok_or(SendError::NoSocket(proto))?;
         let shown = self.shown(cx, settings, Some(socket), local)?;
         let target = match proto {
             Proto::Udp => Target::Datagram { socket, local, remote },
-            proto => Target::Stream { proto, remote, name: hop.name() },
+            proto => Target::Stream { proto, remote, name: name.clone() },
         };
         self.write_to(cx, settings, target, shown)
     }
@@ -228,7 +178,7 @@ impl Draft {
             return Err(SendError::TooLarge);
         }
         let sent_by = (host.into(), port.unwrap_or(SENT_BY_PORT));
-        Ok(Written { bytes, branch: branch.into(), sent_by, target })
+        Ok(Written { bytes, branch: branch.into(), sent_by, target, size: Size::Fixed })
     }
 
     /// Returns what Via and Contact show for a socket.

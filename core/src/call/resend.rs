@@ -1,12 +1,11 @@
 use crate::{
     call::{
         Call, CallCx, Draft,
-        client::{ClientTransaction, Sending, Sent, Waiting},
-        request::Hop,
+        client::{ClientTransaction, Sending, Sent},
     },
     decision::{Event, NatPolicy},
     transaction::{ClientState, Kind},
-    transport::{Flow, IoKind, Outbound, Proto, Target},
+    transport::{Destination, Flow, IoKind, Outbound, Place, Proto},
 };
 
 /// The least that a path over IPv4 has to take as one datagram (RFC 791), less the headers of IP and UDP.
@@ -20,7 +19,7 @@ impl Call {
         &self,
         cx: &CallCx,
         draft: &Draft,
-        hop: &Hop,
+        to: &Destination,
         dialog: Option<u64>,
     ) -> Option<Flow> {
         if let Some(flow) = draft.over.and_then(|conn| cx.transport.flow_of(conn)) {
@@ -30,25 +29,11 @@ impl Call {
         let flow = entry.over?;
         let open = flow.conn().is_none_or(|conn| cx.transport.flow_of(conn).is_some());
         let leads = match cx.settings.config.nat {
-            NatPolicy::Off => flow.conn().is_some() && hop.is_at(&flow),
+            NatPolicy::Off => flow.conn().is_some() && to.is_at(&flow),
             // Behind a proxy it is the proxy's way, and that is what the routes are for.
             NatPolicy::SymmetricSource => draft.way.routes.is_empty(),
         };
         (open && leads).then_some(flow)
-    }
-
-    /// Keeps what a request was written from while it may have to be written anew, and tells that it went over TCP for
-    /// its size.
-    pub(super) fn keep_draft(&mut self, cx: &mut CallCx, at: usize, before: Sending) {
-        let hash = self.hash;
-        let client = &mut self.rest().clients[at];
-        let (handle, silent) = (client.handle(hash), client.silent);
-        let (Sending::Waiting(draft), Some(sent)) = (before, client.sent_mut()) else { return };
-        let free = draft.hop.proto.is_none();
-        if free && sent.target.proto() == Proto::Tcp && sent.target.conn().is_none() && !silent {
-            cx.events.push_back(Event::Switched { client: handle });
-        }
-        sent.draft = Some(draft).filter(|_| free && !matches!(sent.target, Target::Back { .. }));
     }
 
     /// Takes the news that the way of a request of ours has broken.
@@ -64,7 +49,7 @@ impl Call {
             return;
         }
         let no_tcp = matches!(error, IoKind::Refused | IoKind::Reset | IoKind::Unsupported);
-        let by_size = sent.draft.is_some() && sent.target.proto() == Proto::Tcp;
+        let by_size = sent.rewritable && sent.target.proto() == Proto::Tcp;
         // What this side has broken off for its own limits was not dead.
         let dead = stale && !sent.resent && error != IoKind::Limit;
         let result = match (answered, dead) {
@@ -109,15 +94,16 @@ impl Call {
         let (handle, owner, silent) = (client.handle(hash), client.owner(hash), client.silent);
         let kind = if client.invite.is_some() { Kind::Invite } else { Kind::NonInvite };
         let settings = client.settings.clone();
-        let Some(sent) = client.sent_mut() else { return Err(IoKind::Unreachable) };
-        let Some(Waiting { draft, hop, .. }) = sent.draft.take().map(|draft| *draft) else {
+        let remote = client.sent().filter(|sent| sent.rewritable).map(|sent| sent.target.remote());
+        let (Some(addr), Some(attempts)) = (remote, &client.attempts) else {
             return Err(IoKind::Unreachable);
         };
-        let remote = sent.target.remote();
-        let written = draft.write_over(cx, &settings, &hop, proto, remote);
+        let place = Place { proto, addr, name: attempts.to.name().cloned() };
+        let written = attempts.draft.write_over(cx, &settings, &place);
         let written = written.map_err(|_| IoKind::Unreachable)?;
         let (sent, result) = Sent::start(cx, owner, &settings, kind, written);
         client.stage = Sending::Sent(Box::new(sent));
+        client.settle_attempts();
         if proto == Proto::Tcp && !silent {
             cx.events.push_back(Event::Switched { client: handle });
         }

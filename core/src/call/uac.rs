@@ -1,12 +1,12 @@
-use std::net::IpAddr;
+use std::collections::VecDeque;
 
 use crate::{
     base::Instant,
     call::{
         Call, CallCx, Draft, Tag,
-        client::{Cancel, ClientTransaction, Invite, Sending, Sent, SentAck, Waiting},
+        client::{Attempts, Cancel, ClientTransaction, Invite, Sending, Sent, SentAck, Waiting},
         dialogs::{DialogEntry, Duty},
-        request::{Hop, HopHost, Written, check_outgoing, expires_of, write_hop_by_hop},
+        request::{Size, Written, check_outgoing, destination, expires_of, write_hop_by_hop},
     },
     decision::{
         AckMode, Body, ClientEnd, ClientHandle, DialogChange, DialogEnd, DialogError, DialogHandle, Event,
@@ -15,7 +15,7 @@ use crate::{
     dialog::{Dialog, RouteSet, State, refreshes_target},
     syntax::{HeaderName, HeaderValue, Method, Response, StatusCode, UriBuf, View},
     transaction::Kind,
-    transport::{DnsError, IoKind, Outbound},
+    transport::{Destination, DnsError, IoKind, NotBegun, Outbound, Place},
 };
 
 impl Call {
@@ -150,11 +150,11 @@ impl Call {
         }
     }
 
-    /// Takes the addresses of a next hop.
-    pub(crate) fn found(&mut self, cx: &mut CallCx, serial: u64, addresses: Result<Vec<IpAddr>, DnsError>) {
+    /// Takes the servers of a next hop.
+    pub(crate) fn found(&mut self, cx: &mut CallCx, serial: u64, places: Result<Vec<Place>, DnsError>) {
         let Some(at) = self.client_at(serial) else { return };
         let Some(waiting) = self.rest().clients[at].waiting_mut() else { return };
-        waiting.found = Some(addresses);
+        waiting.found = Some(places);
         match waiting.draft.order {
             Some(order) => self.depart_in_order(cx, Some(order)),
             None => self.depart(cx, at),
@@ -176,23 +176,18 @@ impl Call {
         }
     }
 
-    /// Sends a request whose addresses are known.
+    /// Sends a request whose servers are known.
     fn depart(&mut self, cx: &mut CallCx, at: usize) {
         let client = &mut self.rest().clients[at];
-        let settings = client.settings.clone();
-        let Some(Waiting { draft, hop, found: Some(addresses) }) = client.waiting_mut().cloned() else {
+        let Some(Waiting { draft, to, found: Some(places) }) = client.waiting_mut().cloned() else {
             return;
         };
-        let end = match addresses {
-            Ok(addresses) => {
-                let proto = hop.proto.unwrap_or(crate::transport::Proto::Udp);
-                let reachable = |ip: &&IpAddr| cx.transport.local(proto, (**ip, 0).into()).is_some();
-                match addresses.iter().find(reachable) {
-                    Some(ip) => match draft.write(cx, &settings, &hop, *ip) {
-                        Ok(written) => return self.launch(cx, at, written),
-                        Err(_) => ClientEnd::Transport(IoKind::Unreachable),
-                    },
-                    None => ClientEnd::NoAddress,
+        let end = match places {
+            Ok(places) => {
+                let attempts = Attempts { draft, to, rest: places.into() };
+                match self.attempt(cx, at, Box::new(attempts)) {
+                    Ok(()) => return,
+                    Err(end) => end,
                 }
             }
             Err(DnsError::TimedOut) => ClientEnd::Transport(IoKind::TimedOut),
@@ -212,9 +207,10 @@ impl Call {
                 | crate::transaction::ClientState::Trying
                 | crate::transaction::ClientState::Proceeding
         );
+        let unanswered = sent.machine.is_unanswered();
         let actions = sent.machine.transport_error();
         if open && actions.terminated() {
-            self.fail(cx, at, ClientEnd::Transport(error));
+            self.fail_over(cx, at, unanswered, ClientEnd::Transport(error));
         } else if actions.terminated() {
             self.rest().clients.swap_remove(at);
         }
@@ -240,9 +236,15 @@ impl Call {
         if status.is_final() {
             cx.transport.release(owner);
         }
+        let server = sent.target.server();
         let serial = owner.serial;
         if actions.ack() {
             self.ack_refusal(cx, at, response);
+        }
+        if status != StatusCode::SERVICE_UNAVAILABLE {
+            cx.transport.trust(server);
+        } else if actions.pass() && self.fail_over_503(cx, at, response, actions.terminated()) {
+            return true;
         }
         if actions.pass()
             && let Some(response) = owned()
@@ -279,6 +281,7 @@ impl Call {
         }
         let (settings, owner) = (client.settings.clone(), client.owner(hash));
         let Some(sent) = client.sent_mut() else { return true };
+        let unanswered = sent.machine.is_unanswered();
         let Some((_, actions)) = sent.machine.expire(cx.now, settings.timing()) else { return true };
         if actions.send() {
             let bytes = cx.copy(&sent.request);
@@ -289,7 +292,7 @@ impl Call {
             }
         }
         if actions.timeout() {
-            self.fail(cx, at, ClientEnd::Timeout);
+            self.fail_over(cx, at, unanswered, ClientEnd::Timeout);
         } else if actions.terminated() {
             self.forget(cx, at);
         }
@@ -337,17 +340,17 @@ impl Call {
         if !spare && self.transactions() >= settings.limits().transactions_per_call {
             return Err(SendError::Limit("transactions_per_call"));
         }
-        let hop = Hop::of(draft.way.next_hop.as_uri())?;
+        let to = destination(draft.way.next_hop.as_uri())?;
         let waits =
             draft.order.is_some_and(|order| self.clients().iter().any(|client| client.waits_in(order)));
-        let back = self.way_back(cx, &draft, &hop, dialog).filter(|_| !waits);
+        let back = self.way_back(cx, &draft, &to, dialog).filter(|_| !waits);
         let serial = cx.serial();
-        let (found, written) = match (back, &hop.host) {
+        let (found, written) = match (back, to.place(&cx.transport.reach())) {
             (Some(flow), _) => (None, Some(draft.write_back(cx, &settings, flow)?)),
-            (None, HopHost::Addr(ip)) if waits => (Some(Ok(vec![*ip])), None),
-            (None, HopHost::Addr(ip)) => (None, Some(draft.write(cx, &settings, &hop, *ip)?)),
-            (None, HopHost::Name(name)) => {
-                self.look_up(cx, serial, name, &hop)?;
+            (None, Some(place)) if waits => (Some(Ok(vec![place])), None),
+            (None, Some(place)) => (None, Some(draft.write(cx, &settings, &place, &to)?)),
+            (None, None) => {
+                self.look_up(cx, serial, &to)?;
                 (None, None)
             }
         };
@@ -368,7 +371,7 @@ impl Call {
             })
         });
         let cseq = draft.cseq;
-        let stage = Sending::Waiting(Box::new(Waiting { draft, hop, found }));
+        let stage = Sending::Waiting(Box::new(Waiting { draft, to, found }));
         self.rest().clients.push(ClientTransaction {
             serial,
             method,
@@ -377,46 +380,51 @@ impl Call {
             stage,
             invite,
             silent,
+            attempts: None,
             settings,
         });
         if let Some(written) = written {
             let at = self.clients().len() - 1;
-            self.launch(cx, at, written);
+            if let Err(error) = self.launch(cx, at, written) {
+                self.undeliverable(cx, serial, error);
+            }
         }
         Ok(ClientHandle::new(self.hash, serial))
     }
 
-    fn look_up(
-        &self,
-        cx: &mut CallCx,
-        serial: u64,
-        name: &crate::transport::DnsName,
-        hop: &Hop,
-    ) -> Result<(), SendError> {
-        let proto = hop.proto.unwrap_or(crate::transport::Proto::Udp);
+    fn look_up(&self, cx: &mut CallCx, serial: u64, to: &Destination) -> Result<(), SendError> {
         let owner = crate::transport::Owner { call: self.hash, serial };
         let settings = cx.settings.clone();
-        let asked = cx.transport.look_up(cx.now, settings.limits(), name, proto, owner, &mut cx.outputs);
-        if asked { Ok(()) } else { Err(SendError::NoSocket(proto)) }
+        let prefer = settings.config.prefer;
+        let begun = cx.transport.resolve(cx.now, settings.limits(), (owner, to), prefer, &mut cx.outputs);
+        begun.map_err(|why| match why {
+            NotBegun::NoSocket(proto) => SendError::NoSocket(proto),
+            NotBegun::Limit => SendError::Limit("resolutions"),
+        })
     }
 
     /// Sends what is written: an ACK once, anything else through its machine.
-    fn launch(&mut self, cx: &mut CallCx, at: usize, written: Written) {
+    pub(super) fn launch(&mut self, cx: &mut CallCx, at: usize, written: Written) -> Result<(), IoKind> {
         let hash = self.hash;
         let client = &mut self.rest().clients[at];
         if client.method == Method::Ack {
             let ack = self.rest().clients.swap_remove(at);
             self.launch_ack(cx, &ack, written);
-            return;
+            return Ok(());
         }
         let kind = if client.invite.is_some() { Kind::Invite } else { Kind::NonInvite };
-        let (owner, settings) = (client.owner(hash), client.settings.clone());
+        let (owner, settings, size) = (client.owner(hash), client.settings.clone(), written.size);
         let (sent, result) = Sent::start(cx, owner, &settings, kind, written);
         let before = std::mem::replace(&mut client.stage, Sending::Sent(Box::new(sent)));
-        self.keep_draft(cx, at, before);
-        if let Err(error) = result {
-            self.undeliverable(cx, owner.serial, error);
+        if let Sending::Waiting(waiting) = before {
+            let Waiting { draft, to, .. } = *waiting;
+            client.attempts = Some(Box::new(Attempts { draft, to, rest: VecDeque::new() }));
         }
+        client.settle_attempts();
+        if size == Size::Switched && !client.silent {
+            cx.events.push_back(Event::Switched { client: client.handle(hash) });
+        }
+        result
     }
 
     /// Sends the ACK for a 2xx and keeps it with its INVITE, which stays in Accepted (RFC 3261 §13.2.2.4, RFC 6026).
@@ -507,6 +515,7 @@ impl Call {
             branch: sent.branch.clone(),
             sent_by: sent.sent_by.clone(),
             target: sent.target.clone(),
+            size: Size::Fixed,
         };
         let serial = cx.serial();
         let owner = crate::transport::Owner { call: self.hash, serial };
@@ -521,6 +530,7 @@ impl Call {
             stage,
             invite: None,
             silent: true,
+            attempts: None,
             settings,
         });
         if let Err(error) = result {
@@ -738,7 +748,7 @@ impl Call {
     }
 
     /// A request has failed: the application is told, and a dialog whose peer is silent ends (RFC 3261 §12.2.1.2).
-    fn fail(&mut self, cx: &mut CallCx, at: usize, end: ClientEnd) {
+    pub(super) fn fail(&mut self, cx: &mut CallCx, at: usize, end: ClientEnd) {
         let client = &self.rest().clients[at];
         let (serial, dialog, method) = (client.serial, client.dialog, client.method.clone());
         self.end_client(cx, at, end);

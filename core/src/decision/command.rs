@@ -8,7 +8,7 @@ use crate::{
         Reply, Verdict,
     },
     syntax::{HeaderName, UriError},
-    transport::{FlowId, IoKind, Proto, SocketId},
+    transport::{BadDestination, FlowId, IoKind, Proto, SocketId},
 };
 
 /// Everything that an application can make an endpoint do, as plain data.
@@ -170,7 +170,7 @@ pub enum SendError {
         /// The URI.
         uri: Box<str>,
         /// What is wrong with it.
-        why: &'static str,
+        why: BadDestination,
     },
     /// A URI does not parse.
     #[error(transparent)]

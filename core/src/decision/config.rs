@@ -6,7 +6,7 @@ use crate::{
     base::Limits,
     syntax::{HeaderValue, Host, Leniency, Method, StatusCode, Uri, UriBuf},
     transaction::Timing,
-    transport::UdpSize,
+    transport::{Preference, UdpSize},
 };
 
 /// How an endpoint behaves. What has begun keeps the configuration it began with.
@@ -44,6 +44,8 @@ pub struct Config {
     pub keep_alive: Option<Duration>,
     /// What is forgiven in the messages of peers, except where a listener has a rule of its own.
     pub leniency: Leniency,
+    /// The family of addresses that is tried first where a host has both.
+    pub prefer: Preference,
     /// The transactions' timers (RFC 3261 §17).
     pub timing: Timing,
     /// How long an INVITE that was sent may ring before it is cancelled.
@@ -74,6 +76,7 @@ impl Default for Config {
             nat: NatPolicy::Off,
             keep_alive: None,
             leniency: Leniency::default(),
+            prefer: Preference::default(),
             timing: Timing::default(),
             ringing: Duration::from_secs(180),
             dialog: Duration::from_secs(12 * 3600),

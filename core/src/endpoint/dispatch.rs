@@ -45,7 +45,11 @@ impl Endpoint {
             }
             Input::Drained { conn, bytes } => self.cx.transport.drained(conn, bytes),
             Input::Closed { conn, error } => self.cx.transport.closed(conn, error.unwrap_or(IoKind::Reset)),
-            Input::Resolved { query, result } => self.cx.transport.resolved(query, result),
+            Input::Resolved { query, result } => {
+                let settings = self.cx.settings.clone();
+                let (now, limits) = (self.cx.now, settings.limits());
+                self.cx.transport.resolved(now, limits, (query, result), &mut self.cx.outputs);
+            }
             Input::Unreachable { socket, remote, why } => {
                 self.stats.undelivered += 1;
                 self.cx.transport.unreachable(socket, remote, why);

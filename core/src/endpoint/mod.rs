@@ -253,7 +253,7 @@ impl Endpoint {
             match news {
                 News::Broken { owner, error, stale } => call.broken(cx, owner.serial, error, stale),
                 News::TooBig { owner } => call.too_big(cx, owner.serial),
-                News::Found { owner, addresses } => call.found(cx, owner.serial, addresses),
+                News::Found { owner, places } => call.found(cx, owner.serial, places),
                 News::Flow { .. } => {}
             }
             self.touch(hash);

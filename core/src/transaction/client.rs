@@ -92,6 +92,11 @@ impl ClientMachine {
         self.state
     }
 
+    /// Tells whether no response has come yet.
+    pub const fn is_unanswered(&self) -> bool {
+        matches!(self.state, ClientState::Calling | ClientState::Trying)
+    }
+
     /// Returns which kind of request it carries.
     pub const fn kind(&self) -> Kind {
         self.kind

@@ -95,6 +95,11 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    /// Returns the server that it leads to.
+    pub(crate) const fn server(&self) -> (Proto, SocketAddr) {
+        (self.proto(), self.remote())
+    }
+
     pub(crate) const fn proto(&self) -> Proto {
         match self {
             Self::Datagram { .. } => Proto::Udp,
@@ -107,14 +112,6 @@ impl Target {
         match self {
             Self::Datagram { remote, .. } | Self::Stream { remote, .. } => *remote,
             Self::Back { flow, .. } => flow.remote(),
-        }
-    }
-
-    /// Returns the connection that it keeps to while that is open.
-    pub(crate) const fn conn(&self) -> Option<ConnId> {
-        match self {
-            Self::Back { flow, .. } => flow.conn(),
-            Self::Datagram { .. } | Self::Stream { .. } => None,
         }
     }
 

@@ -456,6 +456,18 @@ pub enum RecordKind {
     Naptr,
 }
 
+impl RecordKind {
+    /// Returns the number of the type in a DNS message (RFC 1035 §3.2.2, RFC 3596 §2.1, RFC 2782, RFC 3403 §4.1).
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::A => 1,
+            Self::Aaaa => 28,
+            Self::Srv => 33,
+            Self::Naptr => 35,
+        }
+    }
+}
+
 /// The records of a name, in the order in which the server gave them. Empty if there are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -482,6 +494,113 @@ pub enum Records {
         /// The smallest time to live.
         ttl: Duration,
     },
+}
+
+/// One record, as a resolver found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordData {
+    /// Of A or AAAA.
+    Address(IpAddr),
+    /// Of SRV.
+    Srv(Srv),
+    /// Of NAPTR.
+    Naptr(Naptr),
+}
+
+impl RecordData {
+    /// Takes priority, weight and port of an SRV record, and its target, the root as a dot; none if no host can have it.
+    pub fn srv((priority, weight, port): (u16, u16, u16), target: &str) -> Option<Self> {
+        Some(Self::Srv(Srv { priority, weight, port, target: target_of(target)? }))
+    }
+
+    /// Takes order and preference of a NAPTR record, its flags, services and regular expression, and its replacement.
+    pub fn naptr(
+        (order, preference): (u16, u16),
+        [flags, services, regexp]: [&[u8]; 3],
+        replacement: &str,
+    ) -> Option<Self> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into();
+        let (flags, services, has_regexp) = (text(flags), text(services), !regexp.is_empty());
+        let replacement = target_of(replacement)?;
+        Some(Self::Naptr(Naptr { order, preference, flags, services, has_regexp, replacement }))
+    }
+}
+
+/// Reads the name that a record leads to, none for the root.
+fn target_of(text: &str) -> Option<Option<DnsName>> {
+    if text == "." { Some(None) } else { text.parse().ok().map(Some) }
+}
+
+impl Records {
+    /// Collects what a resolver found; what was not asked for is left out. Without any time to live it holds for 30 s.
+    pub fn collect(
+        kind: RecordKind,
+        found: impl IntoIterator<Item = RecordData>,
+        ttl_s: Option<u32>,
+    ) -> Self {
+        let mut all = Self::none(kind, Duration::from_secs(ttl_s.map_or(30, u64::from)));
+        for data in found {
+            match (&mut all, data) {
+                (Self::Addresses { addresses, .. }, RecordData::Address(ip))
+                    if ip.is_ipv4() == (kind == RecordKind::A) =>
+                {
+                    addresses.push(ip);
+                }
+                (Self::Srv { records, .. }, RecordData::Srv(srv)) => records.push(srv),
+                (Self::Naptr { records, .. }, RecordData::Naptr(naptr)) => records.push(naptr),
+                (
+                    Self::Addresses { .. } | Self::Srv { .. } | Self::Naptr { .. },
+                    RecordData::Address(_) | RecordData::Srv(_) | RecordData::Naptr(_),
+                ) => {}
+            }
+        }
+        all
+    }
+
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Addresses { addresses, .. } => addresses.is_empty(),
+            Self::Srv { records, .. } => records.is_empty(),
+            Self::Naptr { records, .. } => records.is_empty(),
+        }
+    }
+
+    /// Returns how long they stay true; without any, how long that does (RFC 2308 §5).
+    pub const fn ttl(&self) -> Duration {
+        match self {
+            Self::Addresses { ttl, .. } | Self::Srv { ttl, .. } | Self::Naptr { ttl, .. } => *ttl,
+        }
+    }
+
+    /// Returns the answer that says that a name has no records of a type.
+    pub const fn none(kind: RecordKind, ttl: Duration) -> Self {
+        match kind {
+            RecordKind::A | RecordKind::Aaaa => Self::Addresses { addresses: Vec::new(), ttl },
+            RecordKind::Srv => Self::Srv { records: Vec::new(), ttl },
+            RecordKind::Naptr => Self::Naptr { records: Vec::new(), ttl },
+        }
+    }
+
+    /// Tells whether they answer a question for this type.
+    pub(crate) fn answers(&self, kind: RecordKind) -> bool {
+        match (self, kind) {
+            (Self::Addresses { addresses, .. }, RecordKind::A) => addresses.iter().all(IpAddr::is_ipv4),
+            (Self::Addresses { addresses, .. }, RecordKind::Aaaa) => addresses.iter().all(IpAddr::is_ipv6),
+            (Self::Srv { .. }, RecordKind::Srv) | (Self::Naptr { .. }, RecordKind::Naptr) => true,
+            _ => false,
+        }
+    }
+
+    /// Keeps the first few.
+    pub(crate) fn truncate(&mut self, most: usize) {
+        match self {
+            Self::Addresses { addresses, .. } => addresses.truncate(most),
+            Self::Srv { records, .. } => records.truncate(most),
+            Self::Naptr { records, .. } => records.truncate(most),
+        }
+    }
 }
 
 /// A host that serves a domain (RFC 2782).
@@ -586,6 +705,26 @@ mod tests {
         for bad in ["", ".", "a..b", "a b", "a\r\nb"] {
             assert!(bad.parse::<DnsName>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn records_are_collected() {
+        let addresses: Vec<IpAddr> = ["192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().expect("one")).into();
+        let srv = Srv { priority: 1, weight: 2, port: 3, target: None };
+        assert_eq!(RecordData::srv((1, 2, 3), "."), Some(RecordData::Srv(srv.clone())));
+        let found =
+            || addresses.iter().copied().map(RecordData::Address).chain([RecordData::Srv(srv.clone())]);
+        for (kind, at) in [(RecordKind::A, 0), (RecordKind::Aaaa, 1)] {
+            let ttl = Duration::from_secs(7);
+            let expected = Records::Addresses { addresses: vec![addresses[at]], ttl };
+            assert_eq!(Records::collect(kind, found(), Some(7)), expected);
+        }
+        let expected = Records::Srv { records: vec![srv.clone()], ttl: Duration::from_secs(30) };
+        assert_eq!(Records::collect(RecordKind::Srv, found(), None), expected);
+        assert_eq!(RecordData::srv((1, 2, 3), "a..b"), None);
+        let naptr = RecordData::naptr((1, 2), [b"s", b"SIP+D2U", b"!"], "a.example.");
+        let Some(RecordData::Naptr(naptr)) = naptr else { panic!("{naptr:?}") };
+        assert_eq!((&*naptr.flags, &*naptr.services, naptr.has_regexp), ("s", "SIP+D2U", true));
     }
 
     #[test]

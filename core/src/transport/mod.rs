@@ -4,7 +4,7 @@ mod conn;
 mod flow;
 mod frame;
 mod io;
-mod lookup;
+mod resolve;
 mod source;
 mod stun;
 mod via;
@@ -12,6 +12,7 @@ mod via;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,9 +23,10 @@ use crate::{
     syntax::{HeaderValue, Leniency},
 };
 
-use self::{conn::Conn, lookup::Lookup, stun::Probe};
+use self::{conn::Conn, stun::Probe};
 pub(crate) use self::{
     flow::{Flow, Outbound, Owner, Target, is_wildcard},
+    resolve::NotBegun,
     stun::{Class, StunMessage, is_stun},
     via::{ResponseTarget, WayBack},
 };
@@ -32,8 +34,9 @@ pub use flow::{FlowChange, FlowId};
 pub use frame::{Frame, FrameError, Framer};
 pub use io::{
     BadDnsName, CloseHow, ConnId, DnsError, DnsName, Input, IoKind, Naptr, Output, PeerInfo, Proto, QueryId,
-    RecordKind, Records, SocketId, Srv, UnknownProto, Unreachable,
+    RecordData, RecordKind, Records, SocketId, Srv, UnknownProto, Unreachable,
 };
+pub use resolve::{BadDestination, Destination, Place, Preference, Reach, Resolver};
 pub use source::{Interface, UdpSize};
 
 /// Sockets, connections and look-ups: everything between a driver and whole messages.
@@ -58,9 +61,7 @@ pub(crate) struct Transport {
     unanswered: BTreeSet<(SocketAddr, Owner)>,
     probes: BTreeMap<u64, Probe>,
     next_probe: u64,
-    lookups: BTreeMap<u64, Lookup>,
-    queries: BTreeMap<QueryId, u64>,
-    next_query: u64,
+    resolver: Resolver<Owner>,
     timers: TimerQueue<Timeout>,
     rng: Rng,
     news: VecDeque<News>,
@@ -88,7 +89,6 @@ pub(crate) struct Custom {
 #[derive(Clone, Copy, Debug)]
 enum Timeout {
     Conn(ConnId),
-    Lookup(u64),
     Probe(u64),
 }
 
@@ -107,8 +107,8 @@ pub(crate) enum News {
     Broken { owner: Owner, error: IoKind, stale: bool },
     /// Its datagram is too large for the path.
     TooBig { owner: Owner },
-    /// Its look-up has ended.
-    Found { owner: Owner, addresses: Result<Vec<IpAddr>, DnsError> },
+    /// The search for its servers has ended.
+    Found { owner: Owner, places: Result<Vec<Place>, DnsError> },
     /// A flow has changed. This is for the application.
     Flow { flow: FlowId, change: FlowChange },
 }
@@ -130,9 +130,7 @@ impl Transport {
             next_probe: 1,
             // Even numbers are ours, odd ones the driver's.
             next_conn: 2,
-            lookups: BTreeMap::new(),
-            queries: BTreeMap::new(),
-            next_query: 1,
+            resolver: Resolver::new(seed),
             timers: TimerQueue::new(),
             rng: seed.stream("transport"),
             news: VecDeque::new(),
@@ -317,32 +315,86 @@ impl Transport {
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        [self.timers.next(), self.resolver.next_timeout()].into_iter().flatten().min()
     }
 
     /// Fires one timer that is due; tells whether there was one.
     pub(crate) fn expire(&mut self, now: Instant, limits: &Limits, out: &mut VecDeque<Output>) -> bool {
         match self.timers.pop_due(now) {
             Some((_, Timeout::Conn(conn))) => self.expire_conn(now, limits, conn, out),
-            Some((_, Timeout::Lookup(serial))) => self.expire_lookup(serial),
             Some((_, Timeout::Probe(serial))) => self.expire_probe(now, serial, out),
-            None => return false,
+            None => return self.resolver.expire(now, limits),
         }
         true
     }
 
     /// Returns the next thing that somebody has to be told.
     pub(crate) fn poll_news(&mut self) -> Option<News> {
-        self.news.pop_front()
+        let found = |(owner, places)| News::Found { owner, places };
+        self.news.pop_front().or_else(|| self.resolver.poll_found().map(found))
     }
 
     /// Tells whether nothing is on its way: no look-up, no connection opening, no byte unsent, no answer awaited.
     pub(crate) fn is_idle(&self) -> bool {
         let nothing_awaited = self.waiting.is_empty() && self.unanswered.is_empty();
         nothing_awaited
-            && self.lookups.is_empty()
+            && self.resolver.is_idle()
             && self.news.is_empty()
             && self.conns.values().all(Conn::is_quiet)
+    }
+
+    /// Begins to find the servers of a destination, whose owner is told of them.
+    pub(crate) fn resolve(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        (owner, to): (Owner, &Destination),
+        preference: Preference,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), NotBegun> {
+        let reach = self.reach();
+        self.resolver.begin(now, limits, (owner, to), (reach, preference), out)
+    }
+
+    /// Takes the answer to a question of DNS.
+    pub(crate) fn resolved(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        (query, result): (QueryId, Result<Records, DnsError>),
+        out: &mut VecDeque<Output>,
+    ) {
+        self.resolver.resolved(now, limits, query, result, out);
+    }
+
+    /// Leaves a server alone for a while: it has failed.
+    pub(crate) fn avoid(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        server: (Proto, SocketAddr),
+        time: Duration,
+    ) {
+        self.resolver.avoid(now, limits, server, time);
+    }
+
+    /// Notes that a server has answered.
+    pub(crate) fn trust(&mut self, server: (Proto, SocketAddr)) {
+        self.resolver.trust(server);
+    }
+
+    /// Returns the transports and families that the bound sockets can use.
+    pub(crate) fn reach(&self) -> Reach {
+        let mut reach = Reach::default();
+        for socket in self.sockets.values() {
+            let Some(addr) = socket.bound else { continue };
+            // Connections can be opened without a listener of their kind; datagrams need a socket.
+            for proto in Proto::ALL.into_iter().filter(|proto| *proto != Proto::Udp) {
+                reach = reach.with(proto, addr.is_ipv4());
+            }
+            reach = reach.choosing(Proto::Tcp).choosing(socket.proto).with(socket.proto, addr.is_ipv4());
+        }
+        reach
     }
 
     /// Counts the connections in use; closing ones are not.

@@ -7,5 +7,6 @@ mod ladders;
 mod races;
 mod requests;
 mod script;
+mod servers;
 mod transport;
 mod ways;

@@ -102,7 +102,8 @@ impl Answerer {
         if !invite.body().is_empty() && !invite.content_type().is_some_and(is_sdp) {
             return Reply::status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
         }
-        match self.sessions.describe(question.facts.dialog, invite, &cx.config().limits) {
+        let browser = matches!(question.facts.source.proto, Proto::Ws | Proto::Wss);
+        match self.sessions.describe(question.facts.dialog, (invite, browser), &cx.config().limits) {
             Ok(sdp) => Reply::ok().sdp(sdp),
             Err(error) => {
                 info!(call = invite.call_id(), "the offer is refused: {error}");

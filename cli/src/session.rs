@@ -47,10 +47,12 @@ impl Sessions {
     }
 
     /// Answers the offer of an INVITE, or offers if it has none.
+    ///
+    /// The media of browsers need DTLS and ICE, which this program does not have, so a browser gets none.
     pub(crate) fn describe(
         &mut self,
         dialog: Option<DialogHandle>,
-        invite: View<'_>,
+        (invite, browser): (View<'_>, bool),
         limits: &Limits,
     ) -> Result<Vec<u8>, SdpError> {
         let known = dialog.and_then(|dialog| self.dialogs.get(&dialog).copied());
@@ -60,6 +62,7 @@ impl Sessions {
             let local = Local::new(address, session, version).audio(DISCARD);
             match invite.body() {
                 [] => Ok(sdp::offer(&local)),
+                offer if browser => sdp::answer_without_media(offer, &local, limits),
                 offer => sdp::answer(offer, &local, limits),
             }
         };

@@ -3,9 +3,12 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use sansip_tests::{Driver, Kamailio, SecuredServer, TlsFiles, options, require_tool};
+use sansip_tests::{Driver, Kamailio, Process, Program, SecuredServer, TlsFiles, options, require_tool};
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// C035: OpenSSL's client, which trusts nobody else, gets OPTIONS answered.
 #[test]
@@ -68,4 +71,35 @@ fn kamailio_speaks_tls_both_ways() {
     assert!(through.printed.contains("Server: sansip/"), "{}", through.printed);
     let ended = server.stop().expect("it ends when asked to");
     assert!(ended.printed.contains("TLS and WebSocket: 1 connections opened, 0 failed"), "{}", ended.printed);
+}
+
+/// C038, C039: our client calls through Kamailio over WebSocket and over TLS; it forwards to our server over UDP, and the
+/// call that our client hangs up ends at both sides.
+#[test]
+fn calls_go_through_kamailio() {
+    let server = SecuredServer::start(Driver::Blocking, "").expect("the server starts");
+    let authority = server.authority();
+    let (certificate, key) = (authority.file("kamailio.pem"), authority.file("kamailio.key"));
+    authority.certify(&certificate, &key);
+    let authorities = authority.file("ca.pem");
+    let files = TlsFiles { certificate: &certificate, key: &key, authorities: &authorities };
+    let next = format!("sip:127.0.0.1:{}", server.udp);
+    let started = Kamailio::start("calls_go_through_kamailio", &next, files).expect("it starts");
+    let Some(kamailio) = started else { return };
+    let ports = kamailio.ports();
+    let ways =
+        [format!("sip:bob@127.0.0.1:{};transport=ws", ports.ws), format!("sips:bob@127.0.0.1:{}", ports.tls)];
+    for uri in &ways {
+        let words = ["call", uri, "--duration", "200ms", "--tls-ca", &authority.ca()];
+        let call = Process::start(&mut Program::built().command(&words)).and_then(|call| call.finish(LIMIT));
+        let call = call.expect("it ends");
+        assert!(
+            call.status.success() && call.printed.contains("call ended"),
+            "{}\n{}",
+            call.printed,
+            kamailio.printed()
+        );
+    }
+    let ended = server.stop().expect("it ends when asked to");
+    assert!(ended.printed.contains("calls answered: 2, ended: 2, still open: 0"), "{}", ended.printed);
 }

@@ -8,24 +8,39 @@ use crate::base::Limits;
 /// Each stream of `local` takes the first offered one that it fits; other offered streams are refused. An offer that
 /// wants no stream, such as one that ends them all, is answered alike.
 pub fn answer(offer: &[u8], local: &Local, limits: &Limits) -> Result<Vec<u8>, SdpError> {
+    let (session, wanted) = answer_with(offer, local, local.streams.iter().collect(), limits)?;
+    if wanted && session.medias.iter().all(|media| media.port == 0) {
+        return Err(SdpError::NothingInCommon);
+    }
+    Ok(write(&session))
+}
+
+/// Answers an offer by refusing each of its streams (RFC 3264 §6), for a session whose signalling alone counts.
+pub fn answer_without_media(offer: &[u8], local: &Local, limits: &Limits) -> Result<Vec<u8>, SdpError> {
+    answer_with(offer, local, Vec::new(), limits).map(|(session, _)| write(&session))
+}
+
+/// Answers with the streams that are `free`, and tells whether any was wanted.
+fn answer_with(
+    offer: &[u8],
+    local: &Local,
+    mut free: Vec<&Stream>,
+    limits: &Limits,
+) -> Result<(Session, bool), SdpError> {
     description::check(offer, limits)?;
     let offer = Session::parse(offer).map_err(|error| SdpError::Malformed(error.to_string()))?;
     let default = direction(&offer.attributes).unwrap_or_default();
-    let mut free: Vec<&Stream> = local.streams.iter().collect();
     let mut session = local.describe();
     for offered in &offer.medias {
         session.medias.push(take(offered, default, &mut free).unwrap_or_else(|| refuse(offered)));
     }
     let wanted = offer.medias.iter().any(|media| media.port != 0);
-    if wanted && session.medias.iter().all(|media| media.port == 0) {
-        return Err(SdpError::NothingInCommon);
-    }
     // RFC 3264 §6: the time is that of the offer.
     session.times = offer.times;
     if session.times.is_empty() {
         session.times.push(Time::new(0, 0));
     }
-    Ok(write(&session))
+    Ok((session, wanted))
 }
 
 /// Accepts a stream with one of those that are left, or returns `None`.
@@ -94,6 +109,20 @@ mod tests {
     fn offer_with(lines: &str) -> String {
         let head = "v=0\r\no=alice 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
         format!("{head}{}", lines.replace('\n', "\r\n"))
+    }
+
+    /// RFC 3264 §6: a refused stream keeps its place and a format, and has port zero.
+    #[test]
+    fn a_session_may_have_no_media() {
+        let offer =
+            offer_with("m=audio 9 UDP/TLS/RTP/SAVPF 111 0\na=mid:0\nm=video 9 UDP/TLS/RTP/SAVPF 96\n");
+        let limits = Limits::default();
+        assert_eq!(answer(offer.as_bytes(), &local(), &limits), Err(SdpError::NothingInCommon));
+        let bytes = answer_without_media(offer.as_bytes(), &local(), &limits).expect("a good offer");
+        let text = String::from_utf8(bytes).expect("it is ASCII");
+        let media = "m=audio 0 UDP/TLS/RTP/SAVPF 111 0\r\nm=video 0 UDP/TLS/RTP/SAVPF 96\r\n";
+        assert!(text.ends_with(media), "{text}");
+        assert!(answer_without_media(b"hello", &local(), &limits).is_err());
     }
 
     fn answer_to(lines: &str) -> Result<String, SdpError> {

@@ -30,7 +30,7 @@ use std::net::IpAddr;
 use sdp_types::{Attribute, Connection, Media, Origin, Session, Time, attributes::RtpMap};
 
 pub(crate) use address::with_local_address;
-pub use answer::answer;
+pub use answer::{answer, answer_without_media};
 pub use codec::Codec;
 pub use description::Description;
 pub use direction::Held;

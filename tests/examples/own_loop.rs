@@ -13,8 +13,8 @@ use mio::{
     net::{TcpListener, TcpStream, UdpSocket},
 };
 use sansip::{
-    CloseHow, Config, ConnId, Cx, DnsError, DnsName, Endpoint, Host, Input, Instant, IoKind, Machine, Output,
-    PeerInfo, Proto, RecordKind, Records, Seed, Service, SocketId, Unreachable,
+    CloseHow, Config, ConnId, Cx, DnsError, DnsName, Endpoint, Host, Input, Instant, IoKind, Machine,
+    Outgoing, Output, PeerInfo, Proto, RecordKind, Records, Seed, Service, SocketId, Unreachable,
 };
 use socket2::SockRef;
 
@@ -315,6 +315,12 @@ fn host(listen: SocketAddr) -> Result<Host<Answering>, Box<dyn std::error::Error
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut own = OwnLoop::new(host(([127, 0, 0, 1], 5060).into())?)?;
+    // Opens the sockets, without which nothing can be sent.
+    own.turn(Duration::ZERO)?;
+    if let Some(uri) = std::env::args().nth(1) {
+        let outgoing = Outgoing::options(uri.parse()?);
+        own.act(|host, now| host.with(now, |_, cx| cx.request(outgoing)))?;
+    }
     while !own.machine.is_stopped() {
         own.turn(Duration::from_secs(1))?;
     }
@@ -324,8 +330,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 #[cfg(test)]
 mod tests {
     use std::net;
-
-    use sansip::Outgoing;
 
     use super::*;
 

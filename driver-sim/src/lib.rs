@@ -94,6 +94,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+/// The examples of the document, run with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/sim.md")]
+mod document {}
+
 mod datagram;
 mod dns;
 mod draw;

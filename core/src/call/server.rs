@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    base::{Instant, Limits},
+    base::{HashKey, Instant, Limits},
     call::{Call, CallCx, Walk, reliable::Provisionals},
     decision::{Event, Reply, ServerEnd, ServerHandle, Settings},
     dialog::Acceptance,
@@ -73,12 +73,12 @@ impl ServerTransaction {
     }
 
     /// Tells whether it is another transaction for the same request, which came on another way.
-    pub(super) fn is_merged_with(&self, walk: &Walk) -> bool {
-        let (merge, same) = match self {
+    pub(super) fn is_merged_with(&self, merge: u64, walk: &Walk) -> bool {
+        let (own, same) = match self {
             Self::Active(active) => (active.merge, active.serial == walk.serial),
             Self::Answered(answered) => (answered.merge, false),
         };
-        walk.merge != 0 && merge == walk.merge && !same
+        merge != 0 && own == merge && !same
     }
 
     /// Lends what is kept to tell copies by: the request, or its most recent response.
@@ -133,14 +133,14 @@ impl RingAgain {
 }
 
 impl ActiveServer {
-    pub(super) fn new(walk: Walk) -> Self {
+    pub(super) fn new(key: &HashKey, walk: Walk) -> Self {
         let invite = walk.is_invite();
         let kind = walk.kind();
         let reliable = walk.back.is_reliable();
         Self {
             serial: walk.serial,
             key: walk.key,
-            merge: walk.merge,
+            merge: walk.merge_key(key),
             machine: ServerMachine::start(kind, walk.arrived, reliable, walk.settings.timing()),
             back: walk.back.clone(),
             last: Box::default(),

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use crate::{
-    base::Instant,
+    base::{HashKey, Instant},
     call::{
         Call, CallCx, Rendered, Stage, Walk,
         dialogs::{DialogEntry, Duty},
@@ -64,7 +64,7 @@ fn process(cx: &mut CallCx, walk: &mut Walk, call: Option<&mut Call>) -> Result<
         Ok(Scheme::Other(_)) => return Err(Reply::status(StatusCode::UNSUPPORTED_URI_SCHEME)),
         Err(error) => return Err(bad_uri(&error)),
     }
-    if call.as_ref().is_some_and(|call| call.has_merged(walk)) {
+    if call.as_ref().is_some_and(|call| call.has_merged(&cx.key, walk)) {
         return Err(Reply::status(StatusCode::LOOP_DETECTED));
     }
     let unsupported: Vec<HeaderValue> = view
@@ -161,13 +161,13 @@ impl Call {
     }
 
     /// Takes a walk over whose question stays open, with a server transaction around it.
-    pub(crate) fn hold(&mut self, walk: Walk) {
-        self.servers.push(ServerTransaction::Active(Box::new(ActiveServer::new(walk))));
+    pub(crate) fn hold(&mut self, key: &HashKey, walk: Walk) {
+        self.servers.push(ServerTransaction::Active(Box::new(ActiveServer::new(key, walk))));
     }
 
     /// Answers a request that no transaction holds yet.
     pub(crate) fn answer_new(&mut self, cx: &mut CallCx, walk: Walk, reply: Reply) {
-        let mut server = ActiveServer::new(walk);
+        let mut server = ActiveServer::new(&cx.key, walk);
         if !server.invite && reply.status.is_final() {
             self.complete(cx, &mut server, &reply);
             if server.machine.state() == ServerState::Completed {
@@ -597,8 +597,9 @@ impl Call {
     }
 
     /// Tells whether the same request came on another way already (RFC 3261 §8.2.2.2).
-    fn has_merged(&self, walk: &Walk) -> bool {
-        self.servers.iter().any(|server| server.is_merged_with(walk))
+    fn has_merged(&self, key: &HashKey, walk: &Walk) -> bool {
+        let merge = walk.merge_key(key);
+        self.servers.iter().any(|server| server.is_merged_with(merge, walk))
     }
 
     /// Finds the transaction with this key whose request or response passes a comparison.

@@ -4,7 +4,7 @@ use crate::{
     base::{HashKey, Instant},
     call::{CallCx, Tag},
     decision::{AskId, ServerHandle, Settings},
-    syntax::{Method, Request, ViaStamp, View},
+    syntax::{Method, Request, ViaStamp},
     transaction::Kind,
     transport::{Flow, Target},
 };
@@ -17,8 +17,6 @@ pub(crate) struct Walk {
     pub(crate) call: u64,
     /// The key that its retransmissions match by.
     pub(crate) key: u64,
-    /// The key that the same request on another way has too; zero in a dialog (RFC 3261 §8.2.2.2).
-    pub(crate) merge: u64,
     pub(crate) arrived: Instant,
     pub(crate) method: Method,
     pub(crate) request: Request,
@@ -56,8 +54,11 @@ pub(crate) struct Asked {
 }
 
 impl Walk {
-    /// Makes the key that tells the same request on several ways.
-    pub(crate) fn merge_key(key: &HashKey, request: View<'_>) -> u64 {
+    /// Makes the key that the same request on another way has too; zero in a dialog (RFC 3261 §8.2.2.2).
+    ///
+    /// Only transactions are told apart by it, and what is answered without one never needs it.
+    pub(super) fn merge_key(&self, key: &HashKey) -> u64 {
+        let request = self.request.view();
         if request.to_tag().is_some() {
             return 0;
         }

@@ -263,7 +263,6 @@ impl Endpoint {
             serial: self.cx.serial(),
             call: hash,
             key,
-            merge: Walk::merge_key(&self.cx.key, view),
             arrived: self.cx.now,
             method,
             request: message.to_request()?,

@@ -231,7 +231,7 @@ impl Endpoint {
         let mut walks = std::mem::take(&mut self.walks);
         for walk in walks.drain(..) {
             let hash = walk.call;
-            self.calls.get_or_insert(hash).hold(walk);
+            self.calls.get_or_insert(hash).hold(&self.cx.key, walk);
             self.touch(hash);
         }
         // The room is used again by the next request.

@@ -367,8 +367,8 @@ impl Sockets {
 
     /// Returns who listens on a port, which may be for another of the protocols that share it.
     pub(crate) fn listener(&self, proto: Proto, addr: SocketAddr) -> Option<(SocketId, Proto)> {
-        let sharing = Proto::ALL.into_iter().filter(|other| shares_ports(*other, proto));
-        sharing.filter_map(|other| self.at(other, addr).map(|socket| (socket, other))).next()
+        let mut sharing = Proto::ALL.into_iter().filter(|other| shares_ports(*other, proto));
+        sharing.find_map(|other| self.at(other, addr).map(|socket| (socket, other)))
     }
 
     /// Returns a port of the dynamic range that nobody has; ports are given in turn.

@@ -106,6 +106,7 @@ mod ladder;
 mod link;
 mod net;
 mod node;
+mod proof;
 mod puppet;
 mod rule;
 mod runner;

@@ -9,7 +9,7 @@ use std::{
 
 use sansip::{ConnId, Input, Instant, Interface, IoKind, Machine, Proto, SocketId, UnixTime};
 
-use crate::{draw, world::Sim};
+use crate::{draw, proof::Proof, world::Sim};
 
 /// Names a node of one simulation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -220,6 +220,7 @@ pub(crate) struct Slot {
     pub(crate) conns: BTreeMap<ConnId, (u64, usize)>,
     next_accepted: u64,
     pub(crate) reading: Reading,
+    pub(crate) proof: Proof,
     /// The machine's deadline in the simulation's own time.
     pub(crate) deadline: Option<Instant>,
     /// Answers to give before anything else happens.
@@ -248,6 +249,7 @@ impl Slot {
             conns: BTreeMap::new(),
             next_accepted: 1,
             reading: Reading::Full,
+            proof: Proof::default(),
             deadline: None,
             soon: VecDeque::new(),
             wakes: (now, 0),
@@ -344,9 +346,6 @@ impl Sockets {
         mut addr: SocketAddr,
         own: &[IpAddr],
     ) -> Result<SocketAddr, IoKind> {
-        if !matches!(proto, Proto::Udp | Proto::Tcp) {
-            return Err(IoKind::Unsupported);
-        }
         if !addr.ip().is_unspecified() && !own.contains(&addr.ip()) {
             return Err(IoKind::AddressNotAvailable);
         }
@@ -376,6 +375,12 @@ impl Sockets {
         self.bound.get(&(proto, addr)).or_else(|| self.bound.get(&(proto, any))).copied()
     }
 
+    /// Returns who listens on a port, which may be for another of the protocols that share it.
+    pub(crate) fn listener(&self, proto: Proto, addr: SocketAddr) -> Option<(SocketId, Proto)> {
+        let mut sharing = Proto::ALL.into_iter().filter(|other| shares_ports(*other, proto));
+        sharing.find_map(|other| self.at(other, addr).map(|socket| (socket, other)))
+    }
+
     /// Returns a port of the dynamic range that nobody has; ports are given in turn.
     pub(crate) fn free_port(&mut self, proto: Proto, ip: IpAddr) -> Option<u16> {
         (Self::EPHEMERAL..=u16::MAX).find_map(|_| {
@@ -386,12 +391,19 @@ impl Sockets {
     }
 
     fn is_taken(&self, proto: Proto, addr: SocketAddr) -> bool {
-        let mut taken = self.named.values().filter(|(other, at)| *other == proto && at.port() == addr.port());
+        let mut taken =
+            self.named.values().filter(|(other, at)| shares_ports(*other, proto) && at.port() == addr.port());
         taken.any(|(_, at)| {
             let same_family = at.is_ipv4() == addr.is_ipv4();
             same_family && (at.ip() == addr.ip() || at.ip().is_unspecified() || addr.ip().is_unspecified())
         })
     }
+}
+
+/// Tells whether two transports draw on the same ports: all but UDP and SCTP run over TCP.
+fn shares_ports(a: Proto, b: Proto) -> bool {
+    let over_tcp = |proto| !matches!(proto, Proto::Udp | Proto::Sctp);
+    a == b || over_tcp(a) && over_tcp(b)
 }
 
 fn unspecified_like(ip: IpAddr) -> IpAddr {

@@ -15,7 +15,7 @@ pub struct Packet {
     pub from: NodeId,
     /// The node that it is sent to.
     pub to: NodeId,
-    /// [`Proto::Udp`] for a datagram, [`Proto::Tcp`] for a piece of a stream.
+    /// [`Proto::Udp`] for a datagram, the connection's transport for a piece of a stream.
     pub proto: Proto,
     /// The address sent from.
     pub source: SocketAddr,

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use sansip::{CloseHow, ConnId, Input, Instant, IoKind, PeerInfo, Proto};
+use sansip::{CloseHow, ConnId, DnsName, Input, Instant, IoKind, Proto};
 
 use crate::{
     draw::Draws,
@@ -39,7 +39,7 @@ pub(crate) enum StreamStep {
     /// The question is at the listener.
     Asked,
     /// The answer is at the opener.
-    Answered { open: bool },
+    Answered { refusal: Option<IoKind> },
     /// The opener confirms (again).
     Confirm,
     /// The confirmation is at the listener.
@@ -64,6 +64,9 @@ pub(crate) enum StreamStep {
 
 #[derive(Debug)]
 struct Stream {
+    proto: Proto,
+    /// Whom the listener must prove to be.
+    name: Option<DnsName>,
     ends: [End; 2],
     /// The bytes that each end sends.
     ways: [Way; 2],
@@ -153,14 +156,21 @@ const LAST_RETRY: Duration = Duration::from_secs(120);
 /// What machines and tests do with connections.
 impl Sim {
     /// Opens a connection as a machine wants it.
-    pub(crate) fn connect(&mut self, node: NodeId, conn: ConnId, proto: Proto, remote: SocketAddr) {
+    pub(crate) fn connect(
+        &mut self,
+        node: NodeId,
+        conn: ConnId,
+        proto: Proto,
+        remote: SocketAddr,
+        name: Option<DnsName>,
+    ) {
         let slot = &mut self.nodes[node.index()];
         assert!(conn.0.is_multiple_of(2), "{} opens a connection with the odd number {}", slot.name, conn.0);
         assert!(!slot.conns.contains_key(&conn), "{} opens connection {} twice", slot.name, conn.0);
-        let local = slot.address_like(remote.ip()).filter(|_| proto == Proto::Tcp);
-        let port = local.and_then(|ip| slot.sockets.free_port(Proto::Tcp, ip));
+        let local = slot.address_like(remote.ip()).filter(|_| proto != Proto::Udp);
+        let port = local.and_then(|ip| slot.sockets.free_port(proto, ip));
         let (Some(ip), Some(port)) = (local, port) else {
-            let kind = if proto == Proto::Tcp { IoKind::Unreachable } else { IoKind::Unsupported };
+            let kind = if proto == Proto::Udp { IoKind::Unsupported } else { IoKind::Unreachable };
             slot.soon.push_back(Input::Closed { conn, error: Some(kind) });
             return;
         };
@@ -170,6 +180,8 @@ impl Sim {
         let to = self.host(remote.ip());
         let end = |node, conn, addr| End { node, conn, addr, state: EndState::Opening };
         let stream = Stream {
+            proto,
+            name,
             ends: [end(node, conn, local), end(to.unwrap_or(node), ConnId(0), remote)],
             ways: [Way::default(), Way::default()],
             stage: Stage::Asking,
@@ -294,8 +306,8 @@ impl Sim {
         match step {
             StreamStep::Ask => self.ask(id),
             StreamStep::Asked => self.asked(id),
-            StreamStep::Answered { open: true } => self.opened(id),
-            StreamStep::Answered { open: false } => self.end_and_attend(id, 0, Some(IoKind::Refused)),
+            StreamStep::Answered { refusal: None } => self.opened(id),
+            StreamStep::Answered { refusal } => self.end_and_attend(id, 0, refusal),
             StreamStep::Confirm => self.confirm(id),
             StreamStep::Confirmed => self.confirmed(id),
             StreamStep::GiveUpOpening(kind) => self.end_and_attend(id, 0, Some(kind)),
@@ -329,15 +341,19 @@ impl Sim {
     }
 
     fn asked(&mut self, id: u64) {
-        let Some(end) = self.streams.live.get(&id).map(|stream| stream.ends[1]) else { return };
-        let slot = &self.nodes[end.node.index()];
-        let open = match slot.power {
+        let Some(stream) = self.streams.live.get(&id) else { return };
+        let slot = &self.nodes[stream.ends[1].node.index()];
+        let refusal = match slot.power {
             Power::Off => return self.ask_again(id),
-            Power::Crashed => false,
-            Power::Up => slot.sockets.at(Proto::Tcp, end.addr).is_some(),
+            Power::Crashed => Some(IoKind::Refused),
+            Power::Up => match slot.sockets.listener(stream.proto, stream.ends[1].addr) {
+                None => Some(IoKind::Refused),
+                Some((_, proto)) if proto != stream.proto => Some(IoKind::Protocol),
+                Some(_) => slot.proof.refuses(stream.proto, stream.name.as_ref()),
+            },
         };
         match self.pass(id, 1, Bytes::new()) {
-            Some((delay, _)) => self.schedule_stream(self.now + delay, id, StreamStep::Answered { open }),
+            Some((delay, _)) => self.schedule_stream(self.now + delay, id, StreamStep::Answered { refusal }),
             None => self.ask_again(id),
         }
     }
@@ -348,8 +364,9 @@ impl Sim {
         end.state = if end.state == EndState::Opening { EndState::Open } else { EndState::Flushing };
         stream.stage = Stage::Confirming;
         let End { node, conn, addr, .. } = *end;
+        let peer = self.nodes[stream.ends[1].node.index()].proof.as_server(stream.proto);
         self.trace_stream(id, 0, Bytes::new(), StreamEvent::Connected);
-        let input = Input::Connected { conn, local: addr, peer: PeerInfo::default() };
+        let input = Input::Connected { conn, local: addr, peer };
         self.nodes[node.index()].soon.push_back(input);
         self.confirm(id);
     }
@@ -373,9 +390,11 @@ impl Sim {
     }
 
     fn confirmed(&mut self, id: u64) {
-        let Some(end) = self.streams.live.get(&id).map(|stream| stream.ends[1]) else { return };
+        let Some(stream) = self.streams.live.get(&id) else { return };
+        let (proto, end) = (stream.proto, stream.ends[1]);
+        let peer = self.nodes[stream.ends[0].node.index()].proof.as_client(proto);
         let slot = &mut self.nodes[end.node.index()];
-        let socket = slot.sockets.at(Proto::Tcp, end.addr).filter(|_| slot.power == Power::Up);
+        let socket = slot.sockets.at(proto, end.addr).filter(|_| slot.power == Power::Up);
         let Some(socket) = socket else {
             if slot.power != Power::Off {
                 self.send_reset(id, 1);
@@ -388,7 +407,6 @@ impl Sim {
         stream.ends[1] = End { conn, state: EndState::Open, ..end };
         let remote = stream.ends[0].addr;
         self.trace_stream(id, 1, Bytes::new(), StreamEvent::Accepted);
-        let peer = PeerInfo::default();
         self.give(end.node, Input::Accepted { socket, conn, local: end.addr, remote, peer });
     }
 
@@ -536,7 +554,8 @@ impl Sim {
             if !stream.may_send(side) {
                 break;
             }
-            drained += stream.ways[side].fill(buffer);
+            let whole = carries_messages(stream.proto);
+            drained += stream.ways[side].fill(buffer, whole);
             if !self.send_piece(id, side, segments) {
                 break;
             }
@@ -554,7 +573,11 @@ impl Sim {
         let Some(stream) = self.streams.live.get_mut(&id) else { return false };
         let way = &mut stream.ways[side];
         let probes = matches!(way.stall, Stall::Since { .. });
-        let data = way.cut(segments, &mut stream.draws);
+        let data = if carries_messages(stream.proto) {
+            way.unsent.pop_front().unwrap_or_default()
+        } else {
+            way.cut(segments, &mut stream.draws)
+        };
         let ends = data.is_empty() && way.waiting.is_empty() && way.fin == Fin::Wanted;
         if data.is_empty() && !ends && !probes {
             return false;
@@ -585,7 +608,7 @@ impl Sim {
     /// Lets a piece pass the network: how long it takes and what is left of it, `None` if it does not get through.
     fn pass(&mut self, id: u64, side: usize, data: Bytes) -> Option<(Duration, Bytes)> {
         let stream = self.streams.live.get_mut(&id)?;
-        let (end, other) = (stream.ends[side], stream.ends[1 - side]);
+        let (proto, end, other) = (stream.proto, stream.ends[side], stream.ends[1 - side]);
         let draws = stream.draws.eight();
         let path = self.network.path(end.node, other.node);
         let fate = path.fate(self.now, data.len() + HEADERS, draws);
@@ -602,7 +625,7 @@ impl Sim {
             at: self.now,
             from: end.node,
             to: other.node,
-            proto: Proto::Tcp,
+            proto,
             source: end.addr,
             target: other.addr,
             payload: data.clone(),
@@ -706,13 +729,14 @@ impl Stream {
 }
 
 impl Way {
-    /// Takes waiting bytes as far as there is room; returns how many.
-    fn fill(&mut self, buffer: usize) -> usize {
+    /// Takes waiting bytes as far as there is room; returns how many. A message goes whole as soon as there is any.
+    fn fill(&mut self, buffer: usize, whole: bool) -> usize {
         let before = self.held;
         while self.held < buffer
             && let Some(mut data) = self.waiting.pop_front()
         {
-            let taken = data.split_to(data.len().min(buffer - self.held));
+            let room = if whole { data.len() } else { buffer - self.held };
+            let taken = data.split_to(data.len().min(room));
             self.held += taken.len();
             self.unsent.push_back(taken);
             if !data.is_empty() {
@@ -758,6 +782,11 @@ impl Way {
         }
         gathered.freeze()
     }
+}
+
+/// Tells whether what is sent at once arrives at once: these transports keep the bounds of messages.
+const fn carries_messages(proto: Proto) -> bool {
+    matches!(proto, Proto::Ws | Proto::Wss | Proto::Sctp)
 }
 
 fn index(number: u64) -> usize {

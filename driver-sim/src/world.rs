@@ -450,7 +450,7 @@ impl Sim {
             Output::Transmit { socket, local, remote, payload } => {
                 self.transmit(node, socket, local, remote, payload);
             }
-            Output::Connect { conn, proto, remote, .. } => self.connect(node, conn, proto, remote),
+            Output::Connect { conn, proto, remote, name } => self.connect(node, conn, proto, remote, name),
             Output::Send { conn, data } => self.write(node, conn, data),
             Output::Close { conn, how } => self.close(node, conn, how),
             Output::Resolve { query, name, kind } => {

@@ -4,7 +4,7 @@ use sansip::{
     Answer, Body, ClientHandle, Config, Cx, DialogHandle, Endpoint, Host, Outgoing, Proto, Question, Reply,
     Response, Service, UriBuf,
 };
-use sansip_sim::{Bursts, Node, Segments, Sim, Stuck};
+use sansip_sim::{Bursts, Node, Packet, Segments, Sim, Stuck, Verdict};
 
 use crate::scripted::{ms, secs};
 
@@ -43,8 +43,8 @@ fn phone(sim: &mut Sim, name: &str) -> Node<Host<Phone>> {
     config.dialog = secs(600);
     let endpoint = Endpoint::new(config, &sim.seed_of(name), sim.now()).expect("the configuration is valid");
     let node = sim.node(name, Host::new(endpoint, Phone::default()));
-    let addr = sim.addr(node, 5060);
-    for proto in [Proto::Udp, Proto::Tcp] {
+    for proto in Proto::ALL {
+        let addr = sim.addr(node, proto.default_port());
         let listened = sim.on(node, |host, now| host.with(now, |_, cx| cx.listen(proto, addr).is_ok()));
         assert!(listened);
     }
@@ -52,7 +52,7 @@ fn phone(sim: &mut Sim, name: &str) -> Node<Host<Phone>> {
 }
 
 fn call(sim: &mut Sim, from: Node<Host<Phone>>, to: Node<Host<Phone>>, proto: Proto) {
-    let uri = format!("sip:x@{};transport={proto}", sim.addr(to, 5060));
+    let uri = format!("sip:x@{};transport={proto}", sim.addr(to, proto.default_port()));
     let uri: UriBuf = uri.parse().expect("a URI");
     sim.on(from, |host, now| {
         host.with(now, |_, cx| cx.request(Outgoing::invite(uri).body(Body::sdp("v=0\r\n"))).is_ok())
@@ -70,6 +70,26 @@ fn calls_come_about_despite_loss() {
         rest(&mut sim).expect("it ends");
         let finals = &sim.peek(alice).service().finals;
         assert!(finals.contains(&200), "{proto}: {finals:?}");
+        assert!(sim.peek(alice).endpoint().calls() == 0 && sim.peek(bob).endpoint().calls() == 0);
+    }
+}
+
+/// RFC 3261 §18, RFC 4168, RFC 7118: a call comes about and ends over every transport, on that transport alone.
+#[test]
+fn calls_come_about_over_every_transport() {
+    for proto in Proto::ALL {
+        let mut sim = Sim::new(3);
+        let (alice, bob) = (phone(&mut sim, "alice"), phone(&mut sim, "bob"));
+        sim.net().between(alice, bob).delay(ms(5)..ms(60));
+        sim.net().rule(
+            move |packet: &Packet| {
+                if packet.proto == proto { Verdict::Pass } else { Verdict::Drop }
+            },
+        );
+        call(&mut sim, alice, bob, proto);
+        rest(&mut sim).expect("it ends");
+        assert_eq!(sim.peek(alice).service().finals, [200], "{proto}");
+        assert!(sim.ladder().to_string().contains("200 OK (2 BYE)"), "{proto}: {}", sim.ladder());
         assert!(sim.peek(alice).endpoint().calls() == 0 && sim.peek(bob).endpoint().calls() == 0);
     }
 }

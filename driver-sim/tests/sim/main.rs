@@ -7,3 +7,4 @@ mod scripted;
 mod seeds;
 mod streams;
 mod time;
+mod transports;

@@ -4,8 +4,8 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use sansip::{
-    CloseHow, ConnId, DnsError, Input, Instant, IoKind, Machine, Output, Proto, QueryId, RecordKind, Records,
-    SocketId, Unreachable,
+    CloseHow, ConnId, DnsError, Input, Instant, IoKind, Machine, Output, PeerInfo, Proto, QueryId,
+    RecordKind, Records, SocketId, Unreachable,
 };
 
 pub(crate) const UDP: SocketId = SocketId(0);
@@ -40,6 +40,8 @@ type Reaction = Box<dyn FnMut(&mut VecDeque<Output>, Instant, &Event)>;
 #[derive(Default)]
 pub(crate) struct Scripted {
     pub(crate) heard: Vec<(Instant, Event)>,
+    /// What was told of the other side of each connection, in turn.
+    pub(crate) peers: Vec<PeerInfo>,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) deadline: Option<Instant>,
     reaction: Option<Reaction>,
@@ -143,6 +145,9 @@ impl Scripted {
 
 impl Machine for Scripted {
     fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        if let Input::Accepted { peer, .. } | Input::Connected { peer, .. } = &input {
+            self.peers.push(peer.clone());
+        }
         let event = match input {
             Input::Timeout => Event::Woke,
             Input::Wall(wall) => Event::Wall(wall.as_millis()),

@@ -8,15 +8,9 @@ use std::{
 
 use mio::Waker;
 use sansip::{Input, Instant, Machine};
-use sansip_net::{BUFFER, WALL, drain, wall};
+use sansip_net::{BUFFER, WALL, drain, now, wall};
 
 use crate::sources::Sources;
-
-/// Returns the time that has passed since this process first asked.
-pub fn now() -> Instant {
-    static EPOCH: OnceLock<std::time::Instant> = OnceLock::new();
-    Instant::EPOCH + EPOCH.get_or_init(std::time::Instant::now).elapsed()
-}
 
 /// A machine between the thread that serves it and its handles: whoever is inside has it alone.
 pub(crate) struct Shared<M> {

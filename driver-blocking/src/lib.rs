@@ -31,8 +31,7 @@ mod handle;
 mod node;
 mod sources;
 
-pub use engine::now;
 pub use handle::Sent;
 pub use node::{NodeHandle, WeakNodeHandle, spawn};
 pub use sansip::{NodeError, Received, RequestError};
-pub use sansip_net::seed;
+pub use sansip_net::{now, seed};

@@ -7,8 +7,9 @@ use std::{
 };
 
 use sansip::{Instant, Machine, NodeError};
+use sansip_net::now;
 
-use crate::engine::{Engine, Shared, now};
+use crate::engine::{Engine, Shared};
 
 /// Starts a thread that runs `machine` until it stops, every handle is gone, or one asks for the end.
 ///

@@ -17,11 +17,9 @@ use mio::{
 use sansip::{
     CloseHow, ConnId, DnsError, DnsName, Input, Instant, PeerInfo, QueryId, RecordKind, SocketId, Unreachable,
 };
-use sansip_net::{Conn, Hands, Lookups, Stream, complaint, listen, transmit, udp};
+use sansip_net::{Conn, Hands, Lookups, Stream, complaint, listen, now, transmit, udp};
 use socket2::SockRef;
 use tokio::runtime::{Builder, Runtime};
-
-use crate::engine::now;
 
 /// All that may have something for the machine, and a list of what has.
 pub(crate) struct Sources {

@@ -1,9 +1,16 @@
 use std::{
     io,
+    sync::OnceLock,
     time::{Duration, SystemTime},
 };
 
-use sansip::{Seed, UnixTime};
+use sansip::{Instant, Seed, UnixTime};
+
+/// Returns the time that has passed since this process first asked.
+pub fn now() -> Instant {
+    static EPOCH: OnceLock<std::time::Instant> = OnceLock::new();
+    Instant::EPOCH + EPOCH.get_or_init(std::time::Instant::now).elapsed()
+}
 
 /// Returns a seed drawn from the operating system.
 pub fn seed() -> io::Result<Seed> {

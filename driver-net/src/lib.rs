@@ -11,7 +11,7 @@ mod icmp;
 mod interfaces;
 mod socket;
 
-pub use clock::{WALL, seed, wall};
+pub use clock::{WALL, now, seed, wall};
 pub use conn::{Conn, Stream};
 pub use dns::Lookups;
 pub use hands::{Hands, drain};

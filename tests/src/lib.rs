@@ -24,7 +24,7 @@ pub use loopback::{Peer, free_port};
 pub use phone::{Conduct, Note, Phone, invite, offer, uri, uri_of};
 pub use process::{Finished, Process};
 pub use program::{Driver, Program, Server, Transport};
-pub use rig::{Family, OnThreads, OnTokio, Rig, Simulated};
+pub use rig::{Family, OnAsyncStd, OnSmol, OnThreads, OnTokio, Rig, Simulated};
 pub use secured::{Authority, SecuredServer, options};
 pub use sipp::{CallCounts, Running, Sipp};
 pub use skip::{require_tool, skipped};

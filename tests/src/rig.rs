@@ -1,4 +1,6 @@
 use std::{
+    future::Future,
+    marker::PhantomData,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, Instant as Clock},
@@ -392,6 +394,126 @@ impl Rig for OnThreads {
     fn wait_for_end(&mut self, party: usize) {
         let begun = Clock::now();
         self.parties[party].stop(PATIENCE);
+        assert!(begun.elapsed() < PATIENCE, "it stops in time");
+    }
+
+    fn name_of(&mut self, _: usize) -> String {
+        "localhost".into()
+    }
+}
+
+/// Parties on async-io, on loopback sockets, under the executor of `E`.
+pub struct OnAsyncIo<E> {
+    family: Family,
+    parties: Vec<sansip_smol::NodeHandle<Hurried>>,
+    strangers: Vec<sansip_smol::NodeHandle<Stranger>>,
+    bell: Arc<Bell>,
+    executor: PhantomData<E>,
+}
+
+/// Parties under smol.
+pub type OnSmol = OnAsyncIo<Smol>;
+
+/// Parties under async-std.
+pub type OnAsyncStd = OnAsyncIo<AsyncStd>;
+
+/// What runs futures.
+pub trait Executor {
+    /// Runs a future beside all else.
+    fn spawn(future: impl Future<Output = ()> + Send + 'static);
+
+    /// Waits for a future.
+    fn block_on<R>(future: impl Future<Output = R>) -> R;
+}
+
+/// The global executor of smol.
+pub enum Smol {}
+
+impl Executor for Smol {
+    fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+        smol::spawn(future).detach();
+    }
+
+    fn block_on<R>(future: impl Future<Output = R>) -> R {
+        smol::block_on(future)
+    }
+}
+
+/// The executor of async-std.
+pub enum AsyncStd {}
+
+impl Executor for AsyncStd {
+    fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+        drop(async_std::task::spawn(future));
+    }
+
+    fn block_on<R>(future: impl Future<Output = R>) -> R {
+        async_std::task::block_on(future)
+    }
+}
+
+fn spawn_on<E: Executor, M: Machine + Send + 'static>(machine: M) -> sansip_smol::NodeHandle<M> {
+    let (node, handle) = sansip_smol::node();
+    E::spawn(async move { drop(node.run(machine).await) });
+    handle
+}
+
+impl<E: Executor> Rig for OnAsyncIo<E> {
+    fn new(family: Family) -> Self {
+        let (parties, strangers) = (Vec::new(), Vec::new());
+        Self { family, parties, strangers, bell: Arc::default(), executor: PhantomData }
+    }
+
+    fn start(&mut self, config: Config, phone: impl FnOnce(SocketAddr) -> Phone) -> usize {
+        let machine = hurried(self.family, &self.seed_of(self.parties.len()), config, phone, &self.bell);
+        self.parties.push(spawn_on::<E, _>(machine));
+        self.parties.len() - 1
+    }
+
+    fn stranger(&mut self, conduct: Manner) -> Log {
+        let stranger = Stranger::new(loopback(self.family), conduct, Arc::clone(&self.bell));
+        let log = stranger.log();
+        self.strangers.push(spawn_on::<E, _>(stranger));
+        log
+    }
+
+    fn on<R: Send + 'static>(
+        &mut self,
+        party: usize,
+        act: impl FnOnce(&mut Host<Phone>, Instant) -> R + Send + 'static,
+    ) -> R {
+        let acting = self.parties[party].with(|machine, now| machine.act(now, act));
+        E::block_on(acting).expect("the node runs")
+    }
+
+    fn elsewhere(&mut self, party: usize, act: impl FnOnce(&mut Host<Phone>, Instant) + Send + 'static) {
+        let (handle, bell) = (self.parties[party].clone(), Arc::clone(&self.bell));
+        E::spawn(async move {
+            handle.with(|machine, now| machine.act(now, act)).await.expect("the node runs");
+            bell.ring();
+        });
+    }
+
+    fn wait<R: Send + 'static>(
+        &mut self,
+        party: usize,
+        what: &str,
+        look: impl Fn(&Host<Phone>) -> Option<R> + Send + Sync + 'static,
+    ) -> R {
+        let (bell, look) = (Arc::clone(&self.bell), Arc::new(look));
+        bell.wait(what, || {
+            let look = Arc::clone(&look);
+            self.on(party, move |host, _| look(host))
+        })
+    }
+
+    fn wait_for<R>(&mut self, what: &str, look: impl FnMut() -> Option<R>) -> R {
+        self.bell.wait(what, look)
+    }
+
+    fn wait_for_end(&mut self, party: usize) {
+        let begun = Clock::now();
+        E::block_on(self.parties[party].stop(PATIENCE));
         assert!(begun.elapsed() < PATIENCE, "it stops in time");
     }
 

@@ -1,4 +1,4 @@
-//! What every driver has to do, as one set of tests for all of them: the simulator, tokio, and plain threads.
+//! What every driver has to do, as one set of tests for all of them: the simulator, tokio, plain threads, smol, and async-std.
 //!
 //! Each test runs over IPv4 and IPv6 and ends with all endpoints idle.
 
@@ -10,7 +10,8 @@ use sansip::{
     StatusCode,
 };
 use sansip_tests::{
-    Conduct, Family, Manner, Note, OnThreads, OnTokio, Phone, Rig, Simulated, invite, uri, uri_of,
+    Conduct, Family, Manner, Note, OnAsyncStd, OnSmol, OnThreads, OnTokio, Phone, Rig, Simulated, invite,
+    uri, uri_of,
 };
 
 macro_rules! on_every_driver {
@@ -26,6 +27,14 @@ macro_rules! on_every_driver {
         mod on_threads {
             use super::*;
             $(#[test] fn $test() { over_both_families::<OnThreads>(super::$test); })*
+        }
+        mod on_smol {
+            use super::*;
+            $(#[test] fn $test() { over_both_families::<OnSmol>(super::$test); })*
+        }
+        mod on_async_std {
+            use super::*;
+            $(#[test] fn $test() { over_both_families::<OnAsyncStd>(super::$test); })*
         }
     };
 }

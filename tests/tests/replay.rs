@@ -7,7 +7,9 @@ use sansip::{
     Host, Input, Instant, Machine, Outgoing, Output, Proto, Record, Reply, Seed, StatusCode, Verdict, Void,
 };
 use sansip_sim::{Node, Sim};
-use sansip_tests::{Conduct, Family, Note, OnThreads, OnTokio, Phone, Rig, Simulated, invite, uri};
+use sansip_tests::{
+    Conduct, Family, Note, OnAsyncStd, OnSmol, OnThreads, OnTokio, Phone, Rig, Simulated, invite, uri,
+};
 
 /// Takes the recording that a host has made so far.
 fn drain(host: &mut Host<Phone>) -> Vec<Record> {
@@ -82,6 +84,14 @@ fn d2_a_call_on_tokio_replays_byte_for_byte() {
 fn d2_a_call_on_threads_replays_byte_for_byte() {
     replays(&mut OnThreads::new(Family::V4), Proto::Udp);
     replays(&mut OnThreads::new(Family::V4), Proto::Tcp);
+}
+
+#[test]
+fn d2_a_call_on_smol_and_on_async_std_replays_byte_for_byte() {
+    for proto in [Proto::Udp, Proto::Tcp] {
+        replays(&mut OnSmol::new(Family::V4), proto);
+        replays(&mut OnAsyncStd::new(Family::V4), proto);
+    }
 }
 
 #[test]

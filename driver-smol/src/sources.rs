@@ -1,0 +1,377 @@
+use std::{
+    collections::{HashMap, VecDeque},
+    future::Future,
+    io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use async_channel::{Receiver, Sender, unbounded};
+use async_io::Async;
+use bytes::Bytes;
+use futures_lite::Stream as _;
+use sansip::{
+    CloseHow, ConnId, DnsError, DnsName, Input, Instant, PeerInfo, QueryId, RecordKind, SocketId, Unreachable,
+};
+use sansip_net::{Conn, Hands, Lookups, Stream, complaint, listen, now, transmit, udp};
+use socket2::SockRef;
+use tokio::runtime::{Builder, Runtime};
+
+/// All sockets of a node, and a list of those that may go on.
+///
+/// Each has a waker of its own which puts it on the list, so a round costs what is ready and not what is open.
+pub(crate) struct Sources {
+    open: HashMap<Token, Source>,
+    turns: Arc<Mutex<Turns>>,
+    /// Until when listeners rest, because the system is short of something.
+    rest: Option<Instant>,
+    accepted: u64,
+    lookups: Lookups,
+    /// What look-ups run on, from the first of them on.
+    runtime: Option<Runtime>,
+    /// Bounded as look-ups are.
+    answer: Sender<Input<'static>>,
+    answers: Pin<Box<Receiver<Input<'static>>>>,
+}
+
+struct Source {
+    kind: Kind,
+    wake: Arc<SourceWake>,
+    waker: Waker,
+}
+
+enum Kind {
+    Udp(SocketId, SocketAddr, Async<UdpSocket>),
+    Listener(SocketId, Async<TcpListener>),
+    Conn(Box<Conn<Tcp>>),
+}
+
+impl Sources {
+    pub(crate) fn new() -> Self {
+        let (answer, answers) = unbounded();
+        Self {
+            open: HashMap::new(),
+            turns: Arc::default(),
+            rest: None,
+            accepted: 0,
+            lookups: Lookups::default(),
+            runtime: None,
+            answer,
+            answers: Box::pin(answers),
+        }
+    }
+
+    /// Has a task woken when a socket may go on.
+    pub(crate) fn watch(&mut self, task: &Waker) {
+        lock(&self.turns).task = Some(task.clone());
+        if self.rest.take_if(|rest| *rest <= now()).is_some() {
+            let listens = |source: &&Source| matches!(source.kind, Kind::Listener(..));
+            self.open.values().filter(listens).for_each(|source| source.wake.wake_by_ref());
+        }
+    }
+
+    /// Tells until when listeners rest, if they do.
+    pub(crate) const fn rest(&self) -> Option<Instant> {
+        self.rest
+    }
+
+    /// Tells whether a socket may go on.
+    pub(crate) fn has_ready(&self) -> bool {
+        !lock(&self.turns).ready.is_empty()
+    }
+
+    /// Takes a socket that may go on off the list.
+    pub(crate) fn next_ready(&self) -> Option<Token> {
+        let mut turns = lock(&self.turns);
+        let token = turns.ready.pop_front()?;
+        turns.listed.remove(&token);
+        Some(token)
+    }
+
+    /// Takes one thing from a socket. Until it has nothing more, its turn comes again after all others.
+    pub(crate) fn step<'b>(&mut self, token: Token, buffer: &'b mut [u8]) -> Option<Input<'b>> {
+        let source = self.open.get_mut(&token)?;
+        let mut cx = Context::from_waker(&source.waker);
+        let input = match &mut source.kind {
+            Kind::Udp(id, local, udp) => receive(*id, *local, udp, &mut cx, buffer),
+            Kind::Conn(conn) => conn.step(buffer),
+            Kind::Listener(..) if self.rest.is_some() => None,
+            Kind::Listener(id, listener) => {
+                let (id, accepted) = (*id, readable(listener, &mut cx, TcpListener::accept));
+                let admitted = accepted.and_then(|new| self.admit(id, new));
+                // Short of files or the like, trying again at once would only burn time.
+                let failed = |error: &io::Error| error.kind() != io::ErrorKind::WouldBlock;
+                self.rest = admitted.as_ref().err().filter(|error| failed(error)).map(|_| now() + REST);
+                admitted.ok()
+            }
+        }?;
+        if matches!(input, Input::Closed { .. }) {
+            self.open.remove(&token);
+        }
+        self.wake(token);
+        Some(input)
+    }
+
+    /// Returns what a look-up found.
+    pub(crate) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Input<'static>> {
+        match self.answers.as_mut().poll_next(cx) {
+            Poll::Ready(Some(answer)) => Poll::Ready(answer),
+            // The channel cannot end, as this end of it holds a sender.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn admit(&mut self, socket: SocketId, new: (TcpStream, SocketAddr)) -> io::Result<Input<'static>> {
+        let (stream, remote) = new;
+        let (conn, local) = (ConnId(2 * self.accepted + 1), stream.local_addr()?);
+        let stage = Stage::Open(Async::new(stream)?);
+        self.insert_conn(conn, stage, Conn::accepted);
+        self.accepted += 1;
+        Ok(Input::Accepted { socket, conn, local, remote, peer: PeerInfo::default() })
+    }
+
+    fn insert_conn(&mut self, id: ConnId, stage: Stage, begin: fn(ConnId, Tcp) -> Conn<Tcp>) {
+        self.insert(Token::Conn(id), |waker| {
+            Kind::Conn(Box::new(begin(id, Tcp { stage, waker: waker.clone() })))
+        });
+    }
+
+    fn insert(&mut self, token: Token, kind: impl FnOnce(&Waker) -> Kind) {
+        let wake = Arc::new(SourceWake { token, turns: Arc::clone(&self.turns) });
+        let waker = Waker::from(Arc::clone(&wake));
+        self.open.insert(token, Source { kind: kind(&waker), wake, waker });
+        self.wake(token);
+    }
+
+    fn wake(&self, token: Token) {
+        if let Some(source) = self.open.get(&token) {
+            source.wake.wake_by_ref();
+        }
+    }
+
+    /// Has a connection do something when its turn comes.
+    fn on_conn(&mut self, id: ConnId, act: impl FnOnce(&mut Conn<Tcp>)) {
+        if let Some(Source { kind: Kind::Conn(conn), .. }) = self.open.get_mut(&Token::Conn(id)) {
+            act(conn);
+            self.wake(Token::Conn(id));
+        }
+    }
+}
+
+impl Drop for Sources {
+    fn drop(&mut self) {
+        // Waiting for its thread would hold up the executor's.
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+    }
+}
+
+impl Hands for Sources {
+    fn bind(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
+        let udp = Async::new_nonblocking(udp(addr)?)?;
+        let local = udp.get_ref().local_addr()?;
+        self.insert(Token::Socket(id), |_| Kind::Udp(id, local, udp));
+        Ok(local)
+    }
+
+    fn listen(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = Async::new_nonblocking(listen(addr)?)?;
+        let local = listener.get_ref().local_addr()?;
+        self.insert(Token::Socket(id), |_| Kind::Listener(id, listener));
+        Ok(local)
+    }
+
+    fn unbind(&mut self, id: SocketId) {
+        self.open.remove(&Token::Socket(id));
+    }
+
+    /// If the kernel has no room the datagram is lost, as UDP may.
+    fn transmit(&mut self, id: SocketId, remote: SocketAddr, payload: Bytes) -> Option<Unreachable> {
+        let Kind::Udp(_, _, udp) = &self.open.get(&Token::Socket(id))?.kind else { return None };
+        transmit(|| udp.get_ref().send_to(&payload, remote)).ok().flatten()
+    }
+
+    fn connect(&mut self, id: ConnId, remote: SocketAddr) -> io::Result<()> {
+        let opening = Stage::Opening(Box::pin(Async::<TcpStream>::connect(remote)));
+        self.insert_conn(id, opening, Conn::opening);
+        Ok(())
+    }
+
+    fn send(&mut self, id: ConnId, data: Bytes) {
+        self.on_conn(id, |conn| conn.send(&data));
+    }
+
+    fn close(&mut self, id: ConnId, how: CloseHow) {
+        match how {
+            CloseHow::Flush => self.on_conn(id, Conn::flush),
+            CloseHow::Reset => {
+                if let Some(Kind::Conn(conn)) = self.open.remove(&Token::Conn(id)).map(|source| source.kind) {
+                    conn.reset();
+                }
+            }
+        }
+    }
+
+    fn resolve(&mut self, id: QueryId, name: DnsName, kind: RecordKind) -> Result<(), DnsError> {
+        let runtime = match &self.runtime {
+            Some(runtime) => runtime,
+            None => {
+                let mut builder = Builder::new_multi_thread();
+                let builder = builder.worker_threads(1).thread_name("sansip-dns").enable_all();
+                self.runtime.insert(builder.build().map_err(|_| DnsError::Failed)?)
+            }
+        };
+        let answer = self.answer.clone();
+        // The node may have ended when there is an answer.
+        self.lookups.start(runtime.handle(), id, name, kind, move |found| drop(answer.try_send(found)))
+    }
+}
+
+/// Reads a datagram, or what the network said of one sent before.
+fn receive<'b>(
+    id: SocketId,
+    local: SocketAddr,
+    udp: &Async<UdpSocket>,
+    cx: &mut Context<'_>,
+    buffer: &'b mut [u8],
+) -> Option<Input<'b>> {
+    let mut told = None;
+    let read = readable(udp, cx, |udp| {
+        let read = match udp.recv_from(buffer) {
+            // Some other datagram's error, told once in this way.
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => udp.recv_from(buffer),
+            read => read,
+        };
+        told = if read.is_err() { complaint(udp) } else { None };
+        // A complaint is as good as a datagram: neither has to be waited for.
+        if told.is_some() { Ok((0, local)) } else { read }
+    });
+    match (told, read) {
+        (Some((remote, why)), _) => Some(Input::Unreachable { socket: id, remote, why }),
+        (None, Ok((len, remote))) => {
+            Some(Input::Datagram { socket: id, local, remote, payload: &buffer[..len] })
+        }
+        (None, Err(_)) => None,
+    }
+}
+
+/// A stream that wakes its connection when it may go on.
+struct Tcp {
+    stage: Stage,
+    waker: Waker,
+}
+
+enum Stage {
+    Opening(Pin<Box<dyn Future<Output = io::Result<Async<TcpStream>>> + Send>>),
+    Open(Async<TcpStream>),
+}
+
+impl Tcp {
+    fn opened(&self) -> io::Result<&Async<TcpStream>> {
+        match &self.stage {
+            Stage::Open(stream) => Ok(stream),
+            Stage::Opening(_) => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl Stream for Tcp {
+    fn open(&mut self) -> io::Result<SocketAddr> {
+        if let Stage::Opening(opening) = &mut self.stage {
+            match opening.as_mut().poll(&mut Context::from_waker(&self.waker)) {
+                Poll::Ready(stream) => self.stage = Stage::Open(stream?),
+                Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+            }
+        }
+        self.opened()?.get_ref().local_addr()
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        readable(self.opened()?, &mut Context::from_waker(&self.waker), |mut stream| stream.read(buffer))
+    }
+
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let (stream, mut cx) = (self.opened()?, Context::from_waker(&self.waker));
+        attempt(|| stream.get_ref().write(data), || stream.poll_writable(&mut cx))
+    }
+
+    fn socket(&self) -> SockRef<'_> {
+        match &self.stage {
+            Stage::Open(stream) => SockRef::from(stream.get_ref()),
+            Stage::Opening(_) => panic!("only an open stream is asked for its socket"),
+        }
+    }
+}
+
+fn readable<'s, S, R>(
+    socket: &'s Async<S>,
+    cx: &mut Context<'_>,
+    mut act: impl FnMut(&'s S) -> io::Result<R>,
+) -> io::Result<R> {
+    attempt(|| act(socket.get_ref()), || socket.poll_readable(cx))
+}
+
+/// Does something, or fails with [`WouldBlock`](io::ErrorKind::WouldBlock) and has a waker wait for its time.
+fn attempt<R>(
+    mut act: impl FnMut() -> io::Result<R>,
+    mut poll: impl FnMut() -> Poll<io::Result<()>>,
+) -> io::Result<R> {
+    loop {
+        match act() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match poll() {
+                // The news may be older than the attempt; it is told once.
+                Poll::Ready(news) => news?,
+                Poll::Pending => return Err(error),
+            },
+            done => return done,
+        }
+    }
+}
+
+/// Which socket or connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Token {
+    Socket(SocketId),
+    Conn(ConnId),
+}
+
+/// Whose turn it is, and whom to tell of it.
+#[derive(Default)]
+struct Turns {
+    ready: VecDeque<Token>,
+    /// Those on the list: each is there once, so it is bounded.
+    listed: std::collections::HashSet<Token>,
+    task: Option<Waker>,
+}
+
+struct SourceWake {
+    token: Token,
+    turns: Arc<Mutex<Turns>>,
+}
+
+impl Wake for SourceWake {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut turns = lock(&self.turns);
+        if turns.listed.insert(self.token) {
+            turns.ready.push_back(self.token);
+            // The task takes all that is listed, so one call is enough.
+            let task = turns.task.take();
+            drop(turns);
+            task.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// Takes the lock. What it protects is whole even after a panic.
+fn lock(turns: &Mutex<Turns>) -> MutexGuard<'_, Turns> {
+    turns.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long listeners rest that cannot accept.
+const REST: Duration = Duration::from_millis(100);

@@ -250,26 +250,42 @@ impl Transport {
         out: &mut VecDeque<Output>,
     ) -> Result<(), IoKind> {
         let Outbound { target, bytes, owner, awaits } = message;
-        let user = awaits.then_some(owner);
         match *target {
             Target::Back { flow: Flow::Datagram { socket, local, .. }, fallback: remote, .. }
             | Target::Datagram { socket, local, remote } => {
-                user.into_iter().for_each(|owner| self.wait(owner, Waits::Datagrams(remote)));
+                if awaits {
+                    self.wait(owner, Waits::Datagrams(remote));
+                }
                 out.push_back(Output::Transmit { socket, local, remote, payload: bytes });
                 Ok(())
             }
             Target::Back { flow: Flow::Stream { conn, proto, .. }, fallback, ref name } => {
-                let conn = match self.conns.get(&conn).is_some_and(Conn::takes_messages) {
-                    true => conn,
-                    false => self.conn_to(now, limits, proto, fallback, name.as_ref(), out)?,
-                };
-                self.write(now, limits, conn, bytes, user, out)
+                let open = self.conns.get(&conn).is_some_and(Conn::takes_messages);
+                let way = (open.then_some(conn), proto, fallback, name.as_ref());
+                self.send_over(now, limits, way, bytes, awaits.then_some(owner), out)
             }
             Target::Stream { proto, remote, ref name } => {
-                let conn = self.conn_to(now, limits, proto, remote, name.as_ref(), out)?;
-                self.write(now, limits, conn, bytes, user, out)
+                let way = (None, proto, remote, name.as_ref());
+                self.send_over(now, limits, way, bytes, awaits.then_some(owner), out)
             }
         }
+    }
+
+    /// Sends over a connection, which is opened if there is none.
+    fn send_over(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        (conn, proto, remote, name): (Option<ConnId>, Proto, SocketAddr, Option<&DnsName>),
+        bytes: Bytes,
+        user: Option<Owner>,
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), IoKind> {
+        let conn = match conn {
+            Some(conn) => conn,
+            None => self.conn_to(now, limits, proto, remote, name, out)?,
+        };
+        self.write(now, limits, conn, bytes, user, out)
     }
 
     /// Notes that a transaction waits for no more answers.
@@ -315,7 +331,10 @@ impl Transport {
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        [self.timers.next(), self.resolver.next_timeout()].into_iter().flatten().min()
+        match (self.timers.next(), self.resolver.next_timeout()) {
+            (Some(timer), Some(search)) => Some(timer.min(search)),
+            (timer, search) => timer.or(search),
+        }
     }
 
     /// Fires one timer that is due; tells whether there was one.

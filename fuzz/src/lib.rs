@@ -119,14 +119,19 @@ pub fn rsip(bytes: &[u8]) {
     }
     // It keeps white space around values, and folds, and takes the last of what we take the first of.
     if let (Ok(call_id), 1) = (other.call_id_header(), view.headers(HeaderId::CallId).count()) {
-        assert_eq!(view.call_id(), call_id.value().trim());
+        assert_eq!(view.call_id(), trimmed(call_id.value()));
     }
     if let Some((number, method)) =
-        other.cseq_header().ok().and_then(|cseq| cseq.value().trim().split_once(' '))
+        other.cseq_header().ok().and_then(|cseq| trimmed(cseq.value()).split_once(' '))
     {
-        assert_eq!(number.trim().parse(), Ok(view.cseq_number()));
-        assert_eq!(method.trim(), view.cseq_method_text());
+        assert_eq!(trimmed(number).parse(), Ok(view.cseq_number()));
+        assert_eq!(trimmed(method), view.cseq_method_text());
     }
+}
+
+/// Returns a value without the white space of SIP around it, which is not all that Unicode has.
+fn trimmed(value: &str) -> &str {
+    value.trim_matches([' ', '\t', '\r', '\n'])
 }
 
 fn frames(pieces: &mut dyn Iterator<Item = &[u8]>, limits: &Limits) -> Vec<String> {

@@ -13,7 +13,7 @@ pub type Input = (&'static str, Vec<u8>);
 /// Makes inputs for all targets from a message of any corpus, good or not.
 pub fn inputs_of(bytes: &[u8]) -> Vec<Input> {
     let mut inputs: Vec<Input> =
-        ["message", "rsip", "body", "sdp"].map(|target| (target, bytes.to_vec())).into();
+        ["message", "rsip", "body", "sdp", "dns_answers"].map(|target| (target, bytes.to_vec())).into();
     inputs.push(("stream_frame", [&[3, 1, 60, 13], bytes].concat()));
     inputs.push(("endpoint_bytes", [&[0], bytes].concat()));
     if let Ok(mut message) = Message::split(bytes, &Limits::default()) {

@@ -307,6 +307,16 @@ mod tests {
             (to, String::from_utf8_lossy(ok.body()).into_owned())
         }
 
+        /// Ends the test: its calls are hung up while nobody answers, and then nothing is left.
+        fn rest(mut self) {
+            self.sim.on(self.node, |host, now| {
+                let now = sansip_sim::silence(host, now);
+                host.shut_down(now, Duration::from_secs(1));
+                sansip_sim::silence(host, now);
+                assert!(host.endpoint().is_idle());
+            });
+        }
+
         fn tally(&self) -> String {
             self.sim.peek(self.node).service().tally.to_string()
         }
@@ -328,7 +338,7 @@ mod tests {
         world.hear("the end is confirmed", 200);
         world.sim.settle();
         assert_eq!(world.tally(), "calls answered: 1, ended: 1, still open: 0");
-        assert!(world.sim.peek(world.node).endpoint().is_idle());
+        world.rest();
     }
 
     /// OA-18: a description that stays the same keeps its version, a changed one counts up, and the session keeps its number.
@@ -346,6 +356,7 @@ mod tests {
         assert_eq!(world.accepted(4).1, held);
         world.invite(5, &to, OFFER);
         assert!(world.accepted(5).1.contains("o=- 7 2 IN IP4"));
+        world.rest();
     }
 
     /// OA-02: an INVITE without offer gets one in the 200.
@@ -355,6 +366,7 @@ mod tests {
         world.invite(1, "<sip:bob@192.0.2.2>", "");
         let (_, offer) = world.accepted(1);
         assert!(offer.contains("m=audio 9 RTP/AVP 0 8 101\r\n"), "{offer}");
+        world.rest();
     }
 
     /// OA-15, RFC 3261 §21.4.13, §21.4.26: what cannot be taken is refused before it rings, and leaves nothing.
@@ -373,6 +385,7 @@ mod tests {
             world.sim.settle();
             assert!(world.peer.take_all(&mut world.sim).is_empty(), "no 180");
             assert_eq!(world.tally(), "calls answered: 0, ended: 0, still open: 0");
+            world.rest();
         }
     }
 
@@ -391,6 +404,7 @@ mod tests {
         assert_eq!(world.tally(), "calls answered: 0, ended: 0, still open: 0");
         let service = world.sim.peek(world.node).service();
         assert!(service.ringing.is_empty() && service.alarms.is_empty());
+        world.rest();
     }
 
     /// It rings as long as it is told to.
@@ -402,5 +416,6 @@ mod tests {
         let rang = world.sim.now();
         world.accepted(1);
         assert_eq!((world.sim.now() - rang).as_secs(), 2);
+        world.rest();
     }
 }

@@ -263,6 +263,6 @@ mod tests {
         assert!(news.try_recv().is_err(), "not ready without TCP");
         bind_next(&mut host, Ok(7000));
         assert!(matches!(news.try_recv(), Ok(News::Ready(Ok(())))));
-        assert!(binds(&mut host).is_empty());
+        assert!(binds(&mut host).is_empty() && host.endpoint().is_idle());
     }
 }

@@ -11,6 +11,7 @@
 //! - [`Puppet`]s are peers that a test plays by hand with raw messages.
 //! - [`Sim::ladder`] draws what happened.
 //! - [`check`] runs a test under many seeds, as the environment asks for.
+//! - [`pass`] and [`silence`] let time pass for a machine without any network around it.
 //!
 //! ```
 //! use std::{collections::VecDeque, net::SocketAddr, time::Duration};
@@ -110,6 +111,7 @@ mod proof;
 mod puppet;
 mod rule;
 mod runner;
+mod silence;
 mod stream;
 mod text;
 mod trace;
@@ -125,6 +127,7 @@ pub use crate::{
     puppet::{Heard, Puppet},
     rule::{FaultId, Packet, Verdict},
     runner::{BadPlan, Failure, Place, Plan, check, seed},
+    silence::{pass, silence},
     trace::{Hop, Passage, Row, StreamEvent, Trace, What, Why},
     world::{Sim, Stuck},
 };

@@ -5,18 +5,21 @@ use std::{
 
 use bytes::Bytes;
 use sansip::{
-    CloseHow, Config, ConnId, DialogHandle, Host, Input, Instant, Machine as _, Outgoing, Output, Proto,
-    Seed, SocketId,
+    CloseHow, Config, ConnId, DialogHandle, Input, Instant, Machine as _, Outgoing, Output, Proto, Seed,
+    SocketId,
 };
 
-use crate::phone::{Note, Phone};
+use crate::{
+    phone::{Note, Phone},
+    resting::Resting,
+};
 
 /// An endpoint that a test feeds input by input, to be exact about what it does at which moment.
 ///
 /// It has a UDP and a TCP socket at [`ByHand::ADDR`]; nothing lies between it and the test.
 pub struct ByHand {
     /// The endpoint and its service.
-    pub host: Host<Phone>,
+    pub host: Resting<Phone>,
     now: Instant,
     accepted: u64,
 }
@@ -32,8 +35,11 @@ impl ByHand {
     /// Makes an endpoint whose sockets are open.
     pub fn new(config: Config, phone: Phone) -> Self {
         let phone = phone.listens(Proto::Udp, Self::ADDR);
-        let mut hand =
-            Self { host: phone.host(config, &Seed::from_u64(1)), now: Instant::EPOCH, accepted: 0 };
+        let mut hand = Self {
+            host: Resting::new(phone.host(config, &Seed::from_u64(1))),
+            now: Instant::EPOCH,
+            accepted: 0,
+        };
         for socket in [Self::UDP, Self::TCP] {
             hand.feed(Input::Bound { socket, result: Ok(Self::ADDR) });
         }
@@ -78,19 +84,9 @@ impl ByHand {
     /// # Panics
     /// If it does not let time pass.
     pub fn pass(&mut self, time: Duration) -> Vec<Output> {
-        let end = self.now + time;
         let mut wanted = Vec::new();
-        for _ in 0..1_000_000 {
-            match self.host.poll_timeout().filter(|due| *due <= end) {
-                Some(due) => self.now = self.now.max(due),
-                None => {
-                    self.now = end;
-                    return wanted;
-                }
-            }
-            wanted.extend(self.feed(Input::Timeout));
-        }
-        panic!("it wants to be woken at {} again and again", self.now);
+        self.now = sansip_sim::pass(&mut self.host, self.now, time, |host| wanted.extend(drain(host)));
+        wanted
     }
 
     /// Lets time pass without waking it.
@@ -127,8 +123,12 @@ impl ByHand {
     }
 
     fn outputs(&mut self) -> Vec<Output> {
-        std::iter::from_fn(|| self.host.poll_output()).collect()
+        drain(&mut self.host).collect()
     }
+}
+
+fn drain(host: &mut Resting<Phone>) -> impl Iterator<Item = Output> {
+    std::iter::from_fn(|| host.poll_output())
 }
 
 /// Returns the messages among outputs, whole, as text.

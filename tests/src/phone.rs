@@ -6,6 +6,8 @@ use sansip::{
     Routing, Seed, ServerEnd, ServerHandle, Service, SocketId, UriBuf, Void,
 };
 
+use crate::resting::Calls;
+
 /// A service that a test directs: it answers as it was told, and notes all that it learns.
 #[derive(Debug, Default)]
 pub struct Phone {
@@ -181,6 +183,17 @@ impl Phone {
                 later
             }
         }
+    }
+}
+
+impl Calls for Phone {
+    fn calls_up(&self) -> Vec<DialogHandle> {
+        let ended = |call: &DialogHandle| {
+            let end =
+                |note: &Note| matches!(note, Note::Dialog(dialog, DialogChange::Ended(_)) if dialog == call);
+            self.notes.iter().any(end)
+        };
+        self.confirmed().into_iter().filter(|call| !ended(call)).collect()
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use sansip::{ClientEnd, CloseHow, Config, Host, Method, Outgoing, Proto, Reply, StatusCode, Void};
+use sansip::{ClientEnd, CloseHow, Config, Method, Outgoing, Proto, Reply, StatusCode, Void};
 use sansip_sim::{Node, Puppet, Reading, Sim};
-use sansip_tests::{ByHand, Conduct, Note, Phone, Raw, invite, offer, statuses, uri};
+use sansip_tests::{ByHand, Conduct, Note, Phone, Raw, Resting, invite, offer, statuses, uri};
 
 /// A call between two endpoints, and a stranger who wants to spoil it.
 struct Stage {
     sim: Sim,
-    alice: Node<Host<Phone>>,
-    bob: Node<Host<Phone>>,
+    alice: Node<Resting<Phone>>,
+    bob: Node<Resting<Phone>>,
     mallory: Puppet,
 }
 
@@ -30,7 +30,7 @@ impl Stage {
         self.sim.addr(self.bob, 5060)
     }
 
-    fn bob(&self) -> &Host<Phone> {
+    fn bob(&self) -> &Resting<Phone> {
         self.sim.peek(self.bob)
     }
 
@@ -62,10 +62,10 @@ impl Stage {
     }
 }
 
-fn party(sim: &mut Sim, name: &str, number: u8, config: Config, phone: Phone) -> Node<Host<Phone>> {
+fn party(sim: &mut Sim, name: &str, number: u8, config: Config, phone: Phone) -> Node<Resting<Phone>> {
     let addr = SocketAddr::from(([10, 0, 0, number], 5060));
     let host = phone.listens(Proto::Udp, addr).host(config, &sim.seed_of(name));
-    let node = sim.node(name, host);
+    let node = sim.node(name, Resting::new(host));
     assert_eq!(sim.addr(node, 5060), addr);
     node
 }

@@ -7,6 +7,7 @@ use sansip::{
     Question, Reply, Request, Response, Seed, Service, Void,
 };
 use sansip_sim::{Node, Puppet, Sim};
+use sansip_tests::{Calls, Resting};
 
 /// Sends a reliable 183 with a session description to each INVITE, and answers when told.
 #[derive(Default)]
@@ -44,6 +45,8 @@ impl Service for Callee {
     }
 }
 
+impl Calls for Callee {}
+
 #[derive(Default)]
 struct Caller {
     heard: Vec<u16>,
@@ -63,10 +66,16 @@ impl Service for Caller {
     }
 }
 
-fn host<S: Service + 'static>(sim: &mut Sim, name: &str, service: S) -> Node<Host<S>> {
+impl Calls for Caller {
+    fn calls_up(&self) -> Vec<DialogHandle> {
+        self.dialog.into_iter().collect()
+    }
+}
+
+fn host<S: Calls + 'static>(sim: &mut Sim, name: &str, service: S) -> Node<Resting<S>> {
     let seed: Seed = sim.seed_of(name);
     let endpoint = Endpoint::new(Config::default(), &seed, Instant::EPOCH).expect("the defaults");
-    let node = sim.node(name, Host::new(endpoint, service));
+    let node = sim.node(name, Resting::new(Host::new(endpoint, service)));
     let addr = sim.addr(node, 5060);
     sim.on(node, |host, now| host.with(now, |_, cx| cx.listen(Proto::Udp, addr).map(|_| ())))
         .expect("a socket");
@@ -74,7 +83,7 @@ fn host<S: Service + 'static>(sim: &mut Sim, name: &str, service: S) -> Node<Hos
     node
 }
 
-fn invite(sim: &Sim, from: Puppet, to: Node<Host<Callee>>, supported: &str) -> String {
+fn invite(sim: &Sim, from: Puppet, to: Node<Resting<Callee>>, supported: &str) -> String {
     format!(
         "INVITE sip:bob@{to} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKrel1\r\nMax-Forwards: 70\r\n\
          From: <sip:alice@example.com>;tag=a1\r\nTo: <sip:bob@example.com>\r\nCall-ID: rel@example.com\r\n\
@@ -84,7 +93,14 @@ fn invite(sim: &Sim, from: Puppet, to: Node<Host<Callee>>, supported: &str) -> S
     )
 }
 
-fn prack(sim: &Sim, from: Puppet, to: Node<Host<Callee>>, to_field: &str, rack: &str, cseq: u32) -> String {
+fn prack(
+    sim: &Sim,
+    from: Puppet,
+    to: Node<Resting<Callee>>,
+    to_field: &str,
+    rack: &str,
+    cseq: u32,
+) -> String {
     format!(
         "PRACK sip:bob@{to} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKprack{cseq}\r\nMax-Forwards: 70\r\n\
          From: <sip:alice@example.com>;tag=a1\r\nTo: {to_field}\r\nCall-ID: rel@example.com\r\nRAck: {rack}\r\n\
@@ -132,6 +148,7 @@ fn rl_01_not_supported() {
             question.answer(Reply::busy())
         }
     }
+    impl Calls for Tries {}
     let mut sim = Sim::new(1);
     let bob = host(&mut sim, "bob", Tries(None));
     let alice = sim.puppet("alice");
@@ -233,6 +250,7 @@ fn the_queue_is_bounded() {
             question.answer(Reply::busy())
         }
     }
+    impl Calls for Many {}
     let mut sim = Sim::new(1);
     let bob = host(&mut sim, "bob", Many(Vec::new()));
     let alice = host(&mut sim, "alice", Caller::default());

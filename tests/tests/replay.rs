@@ -8,7 +8,8 @@ use sansip::{
 };
 use sansip_sim::{Node, Sim};
 use sansip_tests::{
-    Conduct, Family, Note, OnAsyncStd, OnSmol, OnThreads, OnTokio, Phone, Rig, Simulated, invite, uri,
+    Conduct, Family, Note, OnAsyncStd, OnSmol, OnThreads, OnTokio, Phone, Resting, Rig, Simulated, invite,
+    uri,
 };
 
 /// Takes the recording that a host has made so far.
@@ -285,13 +286,13 @@ fn handles_survive_text() {
     assert!(serde_json::from_str::<ClientHandle>(&json).is_err(), "a handle of another kind");
 }
 
-fn parties(sim: &mut Sim, conduct: Conduct) -> [Node<Host<Phone>>; 2] {
+fn parties(sim: &mut Sim, conduct: Conduct) -> [Node<Resting<Phone>>; 2] {
     ["alice", "bob"].map(|name| {
         let number = if name == "alice" { 1 } else { 2 };
         let addr = std::net::SocketAddr::from(([10, 0, 0, number], 5060));
         let phone = Phone::new().listens(Proto::Udp, addr).invites(conduct.clone());
         let host = phone.host(Config::default(), &sim.seed_of(name));
-        let node = sim.node(name, host);
+        let node = sim.node(name, Resting::new(host));
         assert_eq!(sim.addr(node, 5060), addr);
         node
     })

@@ -7,6 +7,7 @@ use sansip::{
     Method, Outgoing, Proto, Question, Reply, Service,
 };
 use sansip_sim::{Node, Sim};
+use sansip_tests::{Calls, Resting};
 
 /// Answers every call, and notes how calls end.
 #[derive(Default)]
@@ -29,10 +30,16 @@ impl Service for Party {
     }
 }
 
-fn party(sim: &mut Sim, name: &str) -> Node<Host<Party>> {
+impl Calls for Party {
+    fn calls_up(&self) -> Vec<DialogHandle> {
+        self.confirmed.filter(|_| self.ended.is_empty()).into_iter().collect()
+    }
+}
+
+fn party(sim: &mut Sim, name: &str) -> Node<Resting<Party>> {
     let endpoint =
         Endpoint::new(Config::default(), &sim.seed_of(name), Instant::EPOCH).expect("the defaults");
-    let node = sim.node(name, Host::new(endpoint, Party::default()));
+    let node = sim.node(name, Resting::new(Host::new(endpoint, Party::default())));
     let addr = sim.addr(node, 5060);
     sim.on(node, |host, now| host.with(now, |_, cx| cx.listen(Proto::Udp, addr).map(|_| ())))
         .expect("a socket");
@@ -40,7 +47,7 @@ fn party(sim: &mut Sim, name: &str) -> Node<Host<Party>> {
 }
 
 /// Lets Alice call Bob, and waits until both are in the call.
-fn call(sim: &mut Sim, alice: Node<Host<Party>>, bob: Node<Host<Party>>) -> DialogHandle {
+fn call(sim: &mut Sim, alice: Node<Resting<Party>>, bob: Node<Resting<Party>>) -> DialogHandle {
     let uri = format!("sip:bob@{}", sim.addr(bob, 5060)).parse().expect("a URI");
     let invite = Outgoing::new(Method::Invite, uri).body(Body::sdp("v=0\r\n"));
     sim.on(alice, |host, now| host.with(now, |_, cx| cx.request(invite).map(|_| ()))).expect("it is sent");
@@ -48,7 +55,7 @@ fn call(sim: &mut Sim, alice: Node<Host<Party>>, bob: Node<Host<Party>>) -> Dial
     sim.peek(alice).service().confirmed.expect("the call is up")
 }
 
-fn shut_down(sim: &mut Sim, node: Node<Host<Party>>) {
+fn shut_down(sim: &mut Sim, node: Node<Resting<Party>>) {
     sim.on(node, |host, now| host.with(now, |_, cx| cx.shutdown(Duration::from_secs(5))));
     sim.run_for(Duration::from_millis(500));
 }

@@ -70,6 +70,15 @@ impl Node {
         found.expect("one of ten ports is free")
     }
 
+    /// Lets all that is left run out in the node's own time, in which nobody answers any more.
+    fn rest(&self) {
+        let idle = self.node.with(|host, now| {
+            sansip_sim::silence(host, now);
+            host.endpoint().is_idle()
+        });
+        assert_eq!(idle, Ok(true));
+    }
+
     fn uri(&self) -> sansip::UriBuf {
         format!("sip:bob@{}", self.addr).parse().expect("it is a URI")
     }
@@ -88,6 +97,9 @@ fn requests_get_their_final_response() {
     }
     let declined = alice.node.request(Outgoing::new(Method::Message, bob.uri()));
     assert_eq!(declined.map(|response| response.status()), Ok(StatusCode::DECLINE));
+    for node in [alice, bob] {
+        node.rest();
+    }
 }
 
 #[test]
@@ -111,6 +123,9 @@ fn a_call_is_answered_from_another_thread() {
     assert_eq!(bye, Ok(Ok(())));
     let ended = next(&bob.told);
     assert!(matches!(ended, Told::Ended(DialogEnd::RemoteBye)), "{ended:?}");
+    for node in [alice, bob] {
+        node.rest();
+    }
 }
 
 #[test]
@@ -127,6 +142,9 @@ fn a_cancelled_invite_ends_with_487() {
     assert_eq!(end, Ok(StatusCode::REQUEST_TERMINATED));
     let late = bob.node.with_service(|_, cx| cx.answer(pending, Reply::ok()));
     assert_eq!(late, Ok(Err(sansip::Gone)));
+    for node in [alice, bob] {
+        node.rest();
+    }
 }
 
 #[test]
@@ -159,6 +177,7 @@ fn shutting_down_ends_calls_and_node() {
     assert!(bob.node.is_gone());
     let end = sent.finish().expect("the caller is told").response.status();
     assert!(end.is_final() && !end.is_success(), "{end}");
+    alice.rest();
 }
 
 fn next(told: &Receiver<Told>) -> Told {

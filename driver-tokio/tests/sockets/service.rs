@@ -83,6 +83,15 @@ impl Node {
         Self { node, addr, told, picked_up }
     }
 
+    /// Lets all that is left run out in the node's own time, in which nobody answers any more.
+    async fn rest(&self) {
+        let idle = self.node.with(|host, now| {
+            sansip_sim::silence(host, now);
+            host.endpoint().is_idle()
+        });
+        assert_eq!(in_time(idle).await, Ok(true));
+    }
+
     fn uri(&self) -> sansip::UriBuf {
         format!("sip:bob@{}", self.addr).parse().expect("it is a URI")
     }
@@ -98,6 +107,9 @@ async fn requests_get_their_final_response() {
     assert_eq!(message.map(|response| response.status()), Ok(StatusCode::OK), "answered by a task");
     let running = bob.node.with_service(|bob, _| format!("{bob:?}").contains("running: {}")).await;
     assert_eq!(running, Ok(true), "nothing is kept of what was answered");
+    for node in [alice, bob] {
+        node.rest().await;
+    }
 }
 
 #[tokio::test]
@@ -115,6 +127,9 @@ async fn a_call_rings_is_answered_and_ends() {
     in_time(bye).await.expect("the node runs").expect("the dialog lives");
     assert_eq!(in_time(bob.told.recv()).await, Some(Told::Dropped), "the future ran to its end");
     assert_eq!(in_time(bob.told.recv()).await, Some(Told::Ended(DialogEnd::RemoteBye)));
+    for node in [alice, bob] {
+        node.rest().await;
+    }
 }
 
 #[tokio::test]
@@ -128,6 +143,9 @@ async fn a_cancelled_invite_drops_its_future() {
     assert_eq!(end, Ok(StatusCode::REQUEST_TERMINATED));
     assert_eq!(in_time(bob.told.recv()).await, Some(Told::Ended(DialogEnd::Cancelled)));
     assert_eq!(in_time(bob.told.recv()).await, Some(Told::Dropped));
+    for node in [alice, bob] {
+        node.rest().await;
+    }
 }
 
 #[tokio::test]
@@ -136,6 +154,9 @@ async fn a_future_that_panics_gets_500() {
     let uri = format!("sip:broken@{}", bob.addr).parse().expect("it is a URI");
     let message = in_time(alice.node.request(Outgoing::new(sansip::Method::Message, uri))).await;
     assert_eq!(message.map(|response| response.status()), Ok(StatusCode::SERVER_INTERNAL_ERROR));
+    for node in [alice, bob] {
+        node.rest().await;
+    }
 }
 
 #[tokio::test]
@@ -167,6 +188,9 @@ async fn requests_run_over_tcp_and_through_names() {
         let response = in_time(alice.node.request(Outgoing::options(uri))).await;
         assert_eq!(response.map(|response| response.status()), Ok(StatusCode::OK), "{host}");
     }
+    for node in [alice, bob] {
+        node.rest().await;
+    }
 }
 
 #[tokio::test]
@@ -181,6 +205,7 @@ async fn shutting_down_ends_calls_and_node() {
     assert_eq!(in_time(bob.told.recv()).await, Some(Told::Dropped), "no future outlives its node");
     let end = in_time(sent.finish()).await.expect("the caller is told").response.status();
     assert!(end.is_final() && !end.is_success(), "{end}");
+    alice.rest().await;
 }
 
 async fn in_time<T>(future: impl Future<Output = T>) -> T {

@@ -11,6 +11,8 @@ use sansip::{
 };
 use sansip_sim::{Node, NodeId, Setup, Sim};
 
+use crate::resting::{Calls, Resting};
+
 /// A phone: a service that answers as a test says, keeps what it is told, and notes what it must not be told.
 pub struct Phone {
     addr: SocketAddr,
@@ -226,6 +228,12 @@ impl Phone {
     }
 }
 
+impl Calls for Phone {
+    fn calls_up(&self) -> Vec<DialogHandle> {
+        self.dialogs()
+    }
+}
+
 impl Service for Phone {
     fn init(&mut self, cx: &mut Cx<'_>) {
         cx.listen(Proto::Udp, self.addr).expect("a socket can always be asked for");
@@ -339,7 +347,7 @@ impl Service for Phone {
 /// A phone in the simulator.
 #[derive(Clone, Copy, Debug)]
 pub struct Ua {
-    node: Node<Host<Phone>>,
+    node: Node<Resting<Phone>>,
     addr: SocketAddr,
 }
 
@@ -354,7 +362,7 @@ impl Ua {
         let addr = phone.addr;
         let endpoint = Endpoint::new(config, &sim.seed_of(name), Instant::EPOCH);
         let host = Host::new(endpoint.expect("a test's configuration is valid"), phone);
-        let node = sim.node_with(name, Setup::new().address(addr.ip()), host);
+        let node = sim.node_with(name, Setup::new().address(addr.ip()), Resting::new(host));
         Self { node, addr }
     }
 

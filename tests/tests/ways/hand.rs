@@ -7,6 +7,7 @@ use sansip::{
     ClientHandle, CloseHow, Config, ConnId, Endpoint, Event, FlowChange, FlowId, Input, Instant,
     Machine as _, Outgoing, Output, PeerInfo, Proto, Records, Seed, SocketId,
 };
+use sansip_tests::come_to_rest;
 
 /// An endpoint without a service, fed by hand. It answers nothing but look-ups of addresses by itself.
 pub(crate) struct Hand {
@@ -116,6 +117,16 @@ impl Hand {
             _ => None,
         };
         self.events.drain(..).filter_map(end).collect()
+    }
+}
+
+/// What is left of an endpoint at the end of its test has to end by itself.
+impl Drop for Hand {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let nothing = |_: &mut Endpoint, _| ();
+            come_to_rest(&mut self.endpoint, self.now, |endpoint| endpoint, nothing);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ mod section;
 
 use std::{fmt, fs, ops::Range, path::Path, str::FromStr, time::Duration};
 
-use sansip::{Config, ConfigError, Endpoint, HeaderValue, Instant, Seed};
+use sansip::{Config, ConfigError, Endpoint, HeaderValue, Instant, Seed, transaction::TimingError};
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
@@ -104,11 +104,50 @@ fn parse(text: &str) -> Result<Settings, Fault> {
         .map_err(|error| Fault { message: error.message().into(), span: error.span() })?;
     let mut settings = Settings::default();
     file.apply(&mut settings);
+    check(&settings).map_err(|(message, keys)| Fault { message, span: place(text, &keys) })?;
+    Ok(settings)
+}
+
+/// A key with its section.
+type Key = (&'static str, &'static str);
+
+/// Checks what the keys set together; an error comes with the keys that may be at fault, the likeliest first.
+fn check(settings: &Settings) -> Result<(), (String, Vec<Key>)> {
+    if settings.serve.listen.is_empty() {
+        return Err(("`serve.listen` names no socket".into(), vec![("serve", "listen")]));
+    }
+    if let Err(error) = settings.websocket.load() {
+        return Err((error.to_string(), vec![("websocket", "paths")]));
+    }
     // The endpoint knows best what it can work with.
     match Endpoint::new(settings.endpoint.clone(), &Seed::from_u64(0), Instant::EPOCH) {
-        Ok(_) => Ok(settings),
-        Err(error) => Err(Fault { message: error.to_string(), span: place(text, &error) }),
+        Ok(_) => Ok(()),
+        Err(error) => Err((error.to_string(), keys_of(&error))),
     }
+}
+
+fn keys_of(error: &ConfigError) -> Vec<Key> {
+    match error {
+        ConfigError::Host { name, .. } => vec![("endpoint", name)],
+        ConfigError::User(_) => vec![("endpoint", "user")],
+        ConfigError::Allow => vec![("endpoint", "allow")],
+        ConfigError::Timing(TimingError::TooShort { name, .. } | TimingError::TooLong { name, .. }) => {
+            vec![("timing", name)]
+        }
+        // Its bound follows from T1.
+        ConfigError::Range { name: "limits.answer", .. } => vec![("limits", "answer"), ("timing", "t1")],
+        ConfigError::Range { name, .. } => vec![name.split_once('.').unwrap_or(("endpoint", name))],
+        _ => Vec::new(),
+    }
+}
+
+/// Finds the first of the keys that is in the file.
+fn place(text: &str, keys: &[Key]) -> Option<Range<usize>> {
+    let document = DeTable::parse(text).ok()?;
+    keys.iter().find_map(|(section, key)| {
+        let DeValue::Table(table) = document.get_ref().get(*section)?.get_ref() else { return None };
+        table.keys().find(|name| name.get_ref() == key).map(|name| name.span())
+    })
 }
 
 #[derive(Debug)]
@@ -125,27 +164,6 @@ impl Fault {
         let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
         FileError::Content { path, line, column, message: self.message }
     }
-}
-
-/// Finds the key that an endpoint refuses, or else its section.
-fn place(text: &str, error: &ConfigError) -> Option<Range<usize>> {
-    let name = match error {
-        ConfigError::Host(_) => "host",
-        ConfigError::User(_) => "user",
-        ConfigError::Allow => "allow",
-        ConfigError::Range { name, .. } => name,
-        _ => return None,
-    };
-    let (section, key) = match name.split_once('.') {
-        Some((section, key)) => (section, key),
-        None if name == "timing" => ("timing", ""),
-        None => ("endpoint", name),
-    };
-    let document = DeTable::parse(text).ok()?;
-    let (heading, value) = document.get_ref().iter().find(|(name, _)| name.get_ref() == section)?;
-    let DeValue::Table(table) = value.get_ref() else { return None };
-    let found = table.keys().find(|name| name.get_ref() == key);
-    Some(found.unwrap_or(heading).span())
 }
 
 const PRODUCT: HeaderValue = HeaderValue::from_static(concat!("sansip/", env!("CARGO_PKG_VERSION")));
@@ -225,12 +243,35 @@ mod tests {
                 "[endpoint]\nhost = \"a b\"\n",
                 "f.toml:2:1: `host` is neither a domain name nor an address: \"a b\"",
             ),
+            (
+                "[endpoint]\nhost = \"a\"\nhost6 = \"a b\"\n",
+                "f.toml:3:1: `host6` is neither a domain name nor an address: \"a b\"",
+            ),
+            (
+                "\n[timing]\nt2 = \"4s\"\nt1 = \"1ms\"\n",
+                "f.toml:4:1: `t1` of 1ms is too short: give at least 10ms",
+            ),
+            ("[timing]\nd = \"31s\"\n", "f.toml:2:1: `d` of 31s is too short: give at least 32s"),
+            (
+                "[endpoint]\nallow = [\"INVITE\"]\n",
+                "f.toml:2:1: `allow` has INVITE, so it needs ACK, CANCEL and BYE too",
+            ),
+            ("[serve]\nlisten = []\n", "f.toml:2:1: `serve.listen` names no socket"),
+            (
+                "[websocket]\npaths = [\"chat\"]\n",
+                "f.toml:2:1: \"chat\" is no path: write / and then letters, digits or others that may stand in a URI",
+            ),
         ] {
             assert_eq!(error(text), expected);
         }
-        assert!(error("\n[timing]\nt1 = \"1ms\"\n").starts_with("f.toml:2:2: `timing` is out of range"));
-        assert!(
-            error("[timing]\nt1 = \"100ms\"\n").starts_with("f.toml:1:1: `limits.answer` is out of range")
-        );
+    }
+
+    /// The limit has its default, which does not suit what the file has set: that is what the line shows.
+    #[test]
+    fn a_default_out_of_range_is_shown_where_its_bound_was_set() {
+        let message = "`limits.answer` is out of range: below 64 times T1";
+        let text = "[serve]\nlog = \"info\"\n\n[timing]\nt1 = \"100ms\"\n";
+        assert_eq!(error(text), format!("f.toml:5:1: {message}"));
+        assert_eq!(error(&format!("{text}[limits]\nanswer = \"9s\"\n")), format!("f.toml:7:1: {message}"));
     }
 }

@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::{
     base::Limits,
     syntax::{HeaderValue, Host, Leniency, Method, StatusCode, Uri, UriBuf},
-    transaction::Timing,
+    transaction::{Timing, TimingError},
     transport::{Preference, UdpSize},
 };
 
@@ -101,13 +101,21 @@ pub enum NatPolicy {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The host is neither a name nor an address.
-    #[error("`host` is neither a domain name nor an address: {0:?}")]
-    Host(String),
+    /// A host is neither a name nor an address.
+    #[error("`{name}` is neither a domain name nor an address: {host:?}")]
+    Host {
+        /// The field.
+        name: &'static str,
+        /// What it holds.
+        host: String,
+    },
     /// The user cannot stand in a URI.
     #[error("`user` cannot stand in a URI: {0:?}")]
     User(String),
-    /// A timer or lifetime lies outside of its bounds.
+    /// A base value of the timers lies outside of its bounds.
+    #[error(transparent)]
+    Timing(#[from] TimingError),
+    /// A limit or lifetime lies outside of its bounds.
     #[error("`{name}` is out of range: {range}")]
     Range {
         /// The field.
@@ -130,8 +138,10 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn new(config: Config) -> Result<Self, ConfigError> {
-        for host in config.host.iter().chain(&config.host6) {
-            Host::parse(host.as_str()).map_err(|_| ConfigError::Host(host.as_str().into()))?;
+        for (name, host) in [("host", &config.host), ("host6", &config.host6)] {
+            if let Some(host) = host.as_ref().filter(|host| Host::parse(host.as_str()).is_err()) {
+                return Err(ConfigError::Host { name, host: host.as_str().into() });
+            }
         }
         if let Some(user) = &config.user {
             let uri = format!("sip:{user}@localhost");
@@ -140,6 +150,7 @@ impl Settings {
                 return Err(ConfigError::User(user.as_str().into()));
             }
         }
+        config.timing.clone().validated()?;
         check_ranges(&config)?;
         let has = |method| config.allow.contains(&method);
         if has(Method::Invite) && !(has(Method::Ack) && has(Method::Cancel) && has(Method::Bye)) {
@@ -188,11 +199,6 @@ fn check_ranges(config: &Config) -> Result<(), ConfigError> {
     let limits = &config.limits;
     let timer_f = config.timing.t1 * 64;
     let checks = [
-        (
-            config.timing.clone().validated().is_ok(),
-            "timing",
-            "T1 10 to 2500 ms, T2 100 to 16000 ms, T4 100 to 25000 ms, D from 32 s",
-        ),
         ((512..=65_535).contains(&limits.head), "limits.head", "512 to 65535"),
         (limits.headers >= 8, "limits.headers", "from 8"),
         (limits.header_value >= 64, "limits.header_value", "from 64"),
@@ -245,6 +251,10 @@ mod tests {
         assert!(with(|c| c.allow = vec![Method::Invite]).is_some());
         assert!(with(|c| c.user = HeaderValue::try_from("a@b").ok()).is_some());
         assert!(with(|c| c.host = HeaderValue::try_from("no host").ok()).is_some());
+        let message = with(|c| c.host6 = HeaderValue::try_from("no host").ok()).expect("a space");
+        assert_eq!(message, "`host6` is neither a domain name nor an address: \"no host\"");
+        let message = with(|c| c.timing.t1 = Duration::from_millis(9)).expect("one below");
+        assert_eq!(message, "`t1` of 9ms is too short: give at least 10ms");
         assert!(with(|c| c.host = HeaderValue::try_from("2001:db8::1").ok()).is_some(), "needs brackets");
     }
 }

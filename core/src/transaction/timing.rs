@@ -25,10 +25,10 @@ impl Timing {
     /// least 32 s.
     pub fn validated(self) -> Result<Self, TimingError> {
         let bounds = [
-            ("T1", self.t1, 10, 2_500),
-            ("T2", self.t2, 100, 16_000),
-            ("T4", self.t4, 100, 25_000),
-            ("timer D", self.d, 32_000, u64::MAX),
+            ("t1", self.t1, 10, 2_500),
+            ("t2", self.t2, 100, 16_000),
+            ("t4", self.t4, 100, 25_000),
+            ("d", self.d, 32_000, u64::MAX),
         ];
         for (name, value, min, max) in bounds {
             let (min, max) = (Duration::from_millis(min), Duration::from_millis(max));
@@ -95,9 +95,9 @@ impl Default for Timing {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TimingError {
     /// The value is below its bound.
-    #[error("{name} of {value:?} is too short: give at least {min:?}")]
+    #[error("`{name}` of {value:?} is too short: give at least {min:?}")]
     TooShort {
-        /// The timer, as the RFC names it.
+        /// The field.
         name: &'static str,
         /// What was given.
         value: Duration,
@@ -105,9 +105,9 @@ pub enum TimingError {
         min: Duration,
     },
     /// The value is above its bound.
-    #[error("{name} of {value:?} is too long: give at most {max:?}")]
+    #[error("`{name}` of {value:?} is too long: give at most {max:?}")]
     TooLong {
-        /// The timer, as the RFC names it.
+        /// The field.
         name: &'static str,
         /// What was given.
         value: Duration,
@@ -185,7 +185,7 @@ mod tests {
         let t1: fn(&mut Timing, Duration) = |timing, value| timing.t1 = value;
         let t2: fn(&mut Timing, Duration) = |timing, value| timing.t2 = value;
         let t4: fn(&mut Timing, Duration) = |timing, value| timing.t4 = value;
-        for (name, set, min, max) in [("T1", t1, 10, 2_500), ("T2", t2, 100, 16_000), ("T4", t4, 100, 25_000)]
+        for (name, set, min, max) in [("t1", t1, 10, 2_500), ("t2", t2, 100, 16_000), ("t4", t4, 100, 25_000)]
         {
             assert!(with(set, ms(min)).is_ok() && with(set, ms(max)).is_ok(), "{name}");
             let (short, long) = (ms(min - 1), ms(max + 1));

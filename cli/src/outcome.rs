@@ -21,10 +21,14 @@ pub(crate) fn explain(end: ClientEnd, last: Option<&Response>, failure: Option<W
             None => format!("rejected with {status}"),
         },
         ClientEnd::Timeout => {
-            "no answer in time: check that somebody listens there, or try ;transport=tcp".into()
+            format!("no answer in time: check that somebody listens there; {ELSEWHERE}")
         }
         ClientEnd::Transport(IoKind::Refused) => {
-            "connection refused: nobody listens there; check host and port, or try ;transport=udp".into()
+            format!("connection refused: nobody listens there; {ELSEWHERE}")
+        }
+        // ICMP does not say it more precisely.
+        ClientEnd::Transport(IoKind::Unreachable) => {
+            format!("cannot be reached: no such host, or nobody listens there; {ELSEWHERE}")
         }
         ClientEnd::Transport(error) => match failure {
             // It says more of the same.
@@ -37,6 +41,8 @@ pub(crate) fn explain(end: ClientEnd, last: Option<&Response>, failure: Option<W
         _ => "given up before there was an answer".into(),
     }
 }
+
+const ELSEWHERE: &str = "check host and port, or try another ;transport=";
 
 const fn trust(error: IoKind) -> &'static str {
     match error {
@@ -72,4 +78,42 @@ fn advice(status: StatusCode, response: &Response) -> String {
     let contact = view.contacts().next().filter(|_| status.is_redirection());
     let moved = contact.map_or_else(String::new, |contact| format!("; call {} instead", contact.uri_text()));
     format!("{known}{moved}{}", retry.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each end has its code, and what failed says what to do.
+    #[test]
+    fn ends_have_codes_and_words() {
+        let status = |code| ClientEnd::Final(StatusCode::new(code).expect("a final response"));
+        for (end, code, words) in [
+            (status(200), Exit::Success, ""),
+            (status(299), Exit::Success, ""),
+            (status(302), Exit::Rejected, "rejected with 302"),
+            (status(407), Exit::Rejected, "rejected with 407"),
+            (status(408), Exit::NoAnswer, "rejected with 408"),
+            (status(486), Exit::Rejected, "rejected with 486"),
+            (status(503), Exit::Rejected, "rejected with 503"),
+            (status(603), Exit::Rejected, "rejected with 603"),
+            (ClientEnd::Timeout, Exit::NoAnswer, "no answer in time: check that"),
+            (
+                ClientEnd::Transport(IoKind::Refused),
+                Exit::Unreachable,
+                "refused: nobody listens there; check host",
+            ),
+            (
+                ClientEnd::Transport(IoKind::Unreachable),
+                Exit::Unreachable,
+                "nobody listens there; check host",
+            ),
+            (ClientEnd::Transport(IoKind::TimedOut), Exit::Unreachable, "cannot be reached: "),
+            (ClientEnd::NoAddress, Exit::Unreachable, "has no address: check the name"),
+        ] {
+            assert_eq!(exit(end), code, "{end:?}");
+            let said = explain(end, None, None);
+            assert!(said.contains(words), "{end:?}: {said}");
+        }
+    }
 }

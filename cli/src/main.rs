@@ -14,7 +14,6 @@ mod node;
 mod options;
 mod outcome;
 mod parse;
-
 mod print;
 mod resolve;
 mod secure;

@@ -6,6 +6,8 @@
 //! Messages by themselves are in [`syntax`], whose page shows how to parse, read, build and change them. Session
 //! descriptions are in [`sdp`], other bodies in [`body`], and authentication in [`auth`].
 #![forbid(unsafe_code)]
+// A decision that depends on rounding may differ between machines.
+#![cfg_attr(not(test), deny(clippy::float_arithmetic))]
 
 pub mod auth;
 pub mod base;

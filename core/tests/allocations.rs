@@ -1,5 +1,9 @@
 //! What the parser and the encoder take from the heap.
-#![expect(clippy::disallowed_macros, reason = "tests run beside each other, and each thread counts its own")]
+#![expect(
+    clippy::disallowed_macros,
+    clippy::disallowed_types,
+    reason = "tests run beside each other, and each thread counts its own"
+)]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_types, reason = "what can be iterated is hidden here, behind what cannot")]
+
 use hashbrown::{HashTable, hash_table::Entry};
 
 /// A table of boxed values found by the keyed hash of a text that peers choose; it cannot be iterated.

@@ -229,7 +229,7 @@ fn p11_a_new_connection_for_a_response_leads_to_the_name() {
     assert_eq!(name.as_ref().map(ToString::to_string).as_deref(), Some("p1.example.com"));
 }
 
-/// C047, P26: so many connections a listener and a peer address may have, and not one more; an end makes room.
+/// C047: so many connections a listener and a peer address may have, and not one more; an end makes room.
 #[test]
 fn c047_connections_are_capped_by_listener_and_peer() {
     let mut hand = Hand::new(|config| {
@@ -312,7 +312,7 @@ fn t23_05_sips_is_secure() {
     }
 }
 
-/// C048, P26: a message that says it has 4 GB of body, or more than there are numbers, is answered 413 and its connection
+/// C048: a message that says it has 4 GB of body, or more than there are numbers, is answered 413 and its connection
 /// closed, before any of it is kept; a request on another connection is served.
 #[test]
 fn c048_four_gigabytes_are_refused_at_once() {

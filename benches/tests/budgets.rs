@@ -13,6 +13,15 @@ fn count(counts: &Path, case: Case) -> u64 {
     number
 }
 
+/// The most that reading may cost: of each shape L1, L2 and L3.
+const READING: [[u64; 3]; Shape::ALL.len()] = [
+    [3_200, 7_050, 7_700],
+    [5_350, 10_300, 15_550],
+    [5_950, 13_900, 17_800],
+    [4_250, 8_300, 14_750],
+    [7_250, 16_400, 17_750],
+];
+
 /// One test, so that the program is built once and its runs do not disturb one another.
 #[test]
 fn instructions_stay_in_budget() {
@@ -34,8 +43,12 @@ fn instructions_stay_in_budget() {
     hold("L1", split, 6_000);
     hold("L2", check, 13_000);
     hold("L3", types, 18_000);
-    for shape in Shape::ALL {
-        hold(shape.name(), count(&counts, Case::Parse(Parser::Types, shape)), 22_000);
+    // A twentieth above what it is, for every shape. Lower a number here whenever it falls.
+    for (shape, most) in Shape::ALL.into_iter().zip(READING) {
+        for (parser, most) in [Parser::Split, Parser::Check, Parser::Types].into_iter().zip(most) {
+            let case = Case::Parse(parser, shape);
+            hold(&case.name(), count(&counts, case), most);
+        }
     }
     // The same within one run: what a change of compiler or machine moves, it moves on both sides.
     hold("L1 beside the scan", split, scan * 5 / 2);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sansip::{ClientEnd, DialogChange, DialogEnd, Method, Outgoing, Reply, ServerEnd};
+use sansip::{ClientEnd, DialogChange, DialogEnd, Method, Outgoing, Reply, ServerEnd, Void};
 use sansip_sim::{Packet, Sim, Verdict};
 use sansip_tests::simulated::{Manner, News, Phone, Ua, rest, times, uri_of};
 
-use crate::script::{invite, world};
+use crate::script::{ack_refusal, invite, request, world};
 
 /// Compares a ladder with the file of its name.
 fn golden(name: &str, sim: &Sim) {
@@ -112,6 +112,26 @@ fn tmr_05_success_without_ack() {
         assert_eq!(ends.collect::<Vec<_>>(), [DialogEnd::NoAck]);
         golden(if over_tcp { "tmr_05_tcp" } else { "tmr_05" }, &sim);
     }
+}
+
+/// TMR-06, RFC 3262 §3: a reliable 180 goes out seven times, without a cap; then the INVITE is refused with a 5xx.
+#[test]
+fn tmr_06_ringing_without_prack() {
+    let mut sim = world();
+    let rings = Manner::Rings(Duration::from_secs(60), Phone::accept());
+    let bob = Ua::new(&mut sim, "bob", Phone::new("10.1.0.2").invite(rings).rings_reliably(true));
+    let alice = sim.puppet("alice");
+    let fields = "Contact: <sip:alice@[local]>\nSupported: 100rel\n";
+    alice.send_to(&mut sim, bob.addr(), &request("INVITE", "one", fields));
+    let refusal = alice.expect_where(&mut sim, "a refusal", Duration::from_secs(40), |heard| {
+        heard.status().is_some_and(|status| status >= 200)
+    });
+    alice.send(&mut sim, &ack_refusal(&refusal));
+    rest(&mut sim, &[bob]);
+    assert_eq!(times(&sim, bob, "180"), [1, 501, 1501, 3501, 7501, 15_501, 31_501]);
+    assert_eq!((refusal.status(), times(&sim, bob, "504")), (Some(504), vec![32_001]));
+    assert!(bob.heard(&sim, &News::Voided(Void::NoPrack)));
+    golden("tmr_06", &sim);
 }
 
 /// TMR-08, NC-03, NC-04: a 1xx does not touch the Timer E that runs; after it the request goes out every 4 s.

@@ -1,6 +1,6 @@
 //! The core's imports point down its layers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use xtask::{
     rust::{Kind, Source, Token},
@@ -53,6 +53,48 @@ fn imports_of_the_core_point_down() {
     let files = tree::files(&tree::root()).expect("the repository can be read");
     let wrong = wrong_imports(&files);
     assert!(wrong.is_empty(), "imports that do not point down:\n{}", wrong.join("\n"));
+}
+
+/// The picture in ARCHITECTURE.md shows the modules of the core and no others, each above all that it may import.
+#[test]
+fn the_picture_is_that_of_the_code() {
+    let files = tree::files(&tree::root()).expect("the repository can be read");
+    let page = files.iter().find(|file| file.path == "ARCHITECTURE.md").expect("it is at the root");
+    let modules: BTreeSet<_> =
+        files.iter().filter_map(|file| module_path(&file.path)?.first().copied()).collect();
+    assert_eq!(wrong_picture(&page.text, &modules), [""; 0]);
+    let free: Vec<_> =
+        MAY_IMPORT.iter().map(|(name, _)| *name).filter(|name| !modules.contains(name)).collect();
+    assert_eq!(free, ["plugin", "plugins"], "the places that are free, and the page says so");
+}
+
+/// Returns what is wrong with a picture of these modules.
+fn wrong_picture(page: &str, modules: &BTreeSet<&str>) -> Vec<String> {
+    let picture = page.split("```").nth(1).unwrap_or_default();
+    // What the names of a row are for stands behind them with a gap; the core lies between the service and the seam.
+    let core = picture.lines().skip_while(|line| !line.contains("───")).skip(1);
+    let rows: Vec<Vec<&str>> = core
+        .take_while(|line| !line.contains("───"))
+        .map(|line| line.trim().split("    ").next().unwrap_or_default().split_whitespace().collect())
+        .collect();
+    let row_of = |name: &str| rows.iter().position(|row| row.contains(&name));
+    let mut wrong = Vec::new();
+    for name in rows.iter().flatten().filter(|name| !modules.contains(*name)) {
+        wrong.push(format!("{name} is in the picture only"));
+    }
+    for name in modules {
+        let Some(row) = row_of(name) else {
+            wrong.push(format!("{name} is in the code only"));
+            continue;
+        };
+        let may = MAY_IMPORT.iter().find(|(module, _)| module == name).map_or(&[][..], |(_, may)| may);
+        // What `sdp` and its neighbours may use stands beside them.
+        let above = |other: &&&str| {
+            row_of(other).is_some_and(|other| other < row || other == row && row_of("syntax") != Some(row))
+        };
+        wrong.extend(may.iter().filter(above).map(|other| format!("{name} is not above {other}")));
+    }
+    wrong
 }
 
 /// Returns one line for each import of the core that its layer forbids.
@@ -250,6 +292,21 @@ mod made_up {
     fn a_glob_of_the_root_and_an_unknown_module_are_caught() {
         assert_eq!(wrong("base/x.rs", "use crate::*;").len(), 1);
         assert_eq!(wrong("misplaced/x.rs", "").len(), 1);
+    }
+
+    #[test]
+    fn a_picture_that_is_not_true_is_caught() {
+        let page = "# A\n```\n your service\n ─────\n  call                                 meets all\n  \
+            dialog   transaction                 not base\n  syntax   sdp\n  base\n ─────\n  drivers\n```\n";
+        let wrong = |page: &str, modules: &[&str]| wrong_picture(page, &modules.iter().copied().collect());
+        let all = ["base", "syntax", "sdp", "dialog", "transaction", "call"];
+        assert_eq!(wrong(page, &all), [""; 0]);
+        assert_eq!(wrong(page, &all[1..]), ["base is in the picture only"]);
+        assert_eq!(wrong(page, &[&all[..], &["body"]].concat()), ["body is in the code only"]);
+        let upside_down = page.replace("  base\n", "").replace("  call ", "  base\n  call ");
+        assert_eq!(wrong(&upside_down, &all).len(), 5, "nothing may stand below what it imports");
+        let level = page.replace("  call    ", "  call dialog").replace("  dialog ", "  ");
+        assert_eq!(wrong(&level, &all), ["call is not above dialog"]);
     }
 
     #[test]

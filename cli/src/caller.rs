@@ -84,6 +84,8 @@ impl Aim {
 /// A calling side: opens its sockets, sends a request, and tells what comes of it.
 pub(crate) struct Caller {
     local: IpAddr,
+    /// Whether it can prove who it is to peers that open a connection under TLS.
+    proves: bool,
     news: Sender<News>,
     client: Option<ClientHandle>,
     dialog: Option<DialogHandle>,
@@ -110,7 +112,12 @@ pub(crate) enum News {
 impl Caller {
     /// Makes one that sends from a local address.
     pub(crate) const fn new(local: IpAddr, news: Sender<News>) -> Self {
-        Self { local, news, client: None, dialog: None, socket: None, tries: 8 }
+        Self { local, proves: false, news, client: None, dialog: None, socket: None, tries: 8 }
+    }
+
+    /// Has it listen for TLS as well, if it can prove who it is.
+    pub(crate) fn proving(self, proves: bool) -> Self {
+        Self { proves, ..self }
     }
 
     /// Sends the request that is spoken of from now on.
@@ -159,7 +166,13 @@ impl Service for Caller {
                 let _closed = cx.command(Command::Unlisten { socket });
                 self.listen(cx);
             }
-            // Without a listener for TCP, everything can still be sent.
+            // A peer may open a connection of its own for its BYE: it does not have to use ours (RFC 5923 §1).
+            (Proto::Tcp, _, _) if self.proves => {
+                if cx.listen(Proto::Tls, SocketAddr::new(self.local, 0)).is_err() {
+                    self.tell(News::Ready(Err(IoKind::Limit)));
+                }
+            }
+            // Without these listeners, everything can still be sent.
             _ => self.tell(News::Ready(Ok(()))),
         }
     }
@@ -200,6 +213,7 @@ pub(crate) fn start(
     ringing: Duration,
     request: Outgoing,
 ) -> Result<(Node<Caller>, Receiver<News>), String> {
+    let proves = secure.has_certificate();
     let secure = secure.load().map_err(|error| error.to_string())?;
     let (sender, news) = mpsc::channel();
     let pressed = sender.clone();
@@ -207,7 +221,7 @@ pub(crate) fn start(
         // If nobody listens any more, the program is ending already.
         let _told = pressed.send(News::Interrupt);
     });
-    let caller = Caller::new(aim.local, sender);
+    let caller = Caller::new(aim.local, sender).proving(proves);
     let node = Node::start(driver, aim.config(ringing), secure, caller).map_err(|error| error.to_string())?;
     match news.recv_timeout(OPENING) {
         Ok(News::Ready(Ok(()))) => {}
@@ -232,6 +246,14 @@ mod tests {
 
     use super::*;
 
+    fn host(caller: Caller) -> Host<Caller> {
+        let endpoint =
+            Endpoint::new(Config::default(), &Seed::from_u64(1), Instant::EPOCH).expect("the defaults");
+        let mut host = Host::new(endpoint, caller);
+        host.handle_input(Instant::EPOCH, Input::Timeout);
+        host
+    }
+
     fn binds(host: &mut Host<Caller>) -> Vec<(SocketId, Proto)> {
         std::iter::from_fn(|| host.poll_output())
             .filter_map(|output| match output {
@@ -254,15 +276,24 @@ mod tests {
     #[test]
     fn another_port_is_tried_when_tcp_cannot_follow() {
         let (sender, news) = mpsc::channel();
-        let caller = Caller::new(IpAddr::from([127, 0, 0, 1]), sender);
-        let endpoint =
-            Endpoint::new(Config::default(), &Seed::from_u64(1), Instant::EPOCH).expect("the defaults");
-        let mut host = Host::new(endpoint, caller);
-        host.handle_input(Instant::EPOCH, Input::Timeout);
+        let mut host = host(Caller::new(IpAddr::from([127, 0, 0, 1]), sender));
         bind_next(&mut host, Err(IoKind::AddressInUse));
         assert!(news.try_recv().is_err(), "not ready without TCP");
         bind_next(&mut host, Ok(7000));
         assert!(matches!(news.try_recv(), Ok(News::Ready(Ok(())))));
         assert!(binds(&mut host).is_empty() && host.endpoint().is_idle());
+    }
+
+    /// Whoever has a certificate can be reached over TLS too, and waits until that is so before anything is sent.
+    #[test]
+    fn a_certificate_opens_a_listener() {
+        let (sender, news) = mpsc::channel();
+        let mut host = host(Caller::new(IpAddr::from([127, 0, 0, 1]), sender).proving(true));
+        bind_next(&mut host, Ok(7000));
+        assert!(news.try_recv().is_err(), "not ready without TLS");
+        let [(socket, Proto::Tls)] = binds(&mut host)[..] else { panic!("a socket for TLS") };
+        let result = Ok(SocketAddr::from(([127, 0, 0, 1], 7001)));
+        host.handle_input(Instant::EPOCH, Input::Bound { socket, result });
+        assert!(matches!(news.try_recv(), Ok(News::Ready(Ok(())))));
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct ClientArgs {
     /// Trust the certificates in this file to vouch for servers, instead of those that the system trusts
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-    /// Show this certificate to servers that ask for one, with --tls-key
+    /// Show this certificate to servers that ask for one, and to peers that open a connection back to hang up, with --tls-key
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// The private key of that certificate
@@ -48,6 +48,11 @@ pub(crate) struct ClientArgs {
 }
 
 impl ClientArgs {
+    /// Tells whether there is a certificate to show.
+    pub(crate) const fn has_certificate(&self) -> bool {
+        self.tls_cert.is_some()
+    }
+
     /// Reads the files.
     pub(crate) fn load(&self) -> Result<Secure, SecureError> {
         let files = TlsFiles {

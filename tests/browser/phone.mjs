@@ -1,17 +1,22 @@
-// Runs JsSIP in headless Chromium: OPTIONS, then a call that the browser hangs up. One line an event; status 0 if all went well.
+// Runs a SIP phone in headless Chromium: OPTIONS, then a call that the browser or the server hangs up. One line an event; status 0
+// if all went well.
 //
-//     node phone.mjs ws://127.0.0.1:5080 sip:bob@127.0.0.1:5080
+//     node phone.mjs jssip ws://127.0.0.1:5080 sip:bob@127.0.0.1:5080 browser
 
 import http from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { chromium } from 'playwright-core';
 
-const [socket, target] = process.argv.slice(2);
-if (!socket || !target) {
-  console.error('usage: node phone.mjs ws://HOST:PORT sip:USER@HOST:PORT');
+/// The name under which a page finds the library, the package, and what runs in the page.
+const STACKS = { jssip: ['JsSIP', 'jssip', jssip], sipjs: ['SIP', 'sip.js', sipjs] };
+
+const [stack, socket, target, ends] = process.argv.slice(2);
+if (!STACKS[stack] || !target || !['browser', 'server'].includes(ends)) {
+  console.error('usage: node phone.mjs jssip|sipjs ws://HOST:PORT sip:USER@HOST:PORT browser|server');
   process.exit(2);
 }
+const [globalName, library, phone] = STACKS[stack];
 
 /// How long the whole run may take.
 const LIMIT_MS = 45_000;
@@ -24,8 +29,8 @@ const FLAGS = [
 ];
 
 const bundle = await build({
-  entryPoints: [fileURLToPath(import.meta.resolve('jssip'))],
-  bundle: true, format: 'iife', globalName: 'JsSIP', write: false, logLevel: 'error',
+  entryPoints: [fileURLToPath(import.meta.resolve(library))],
+  bundle: true, format: 'iife', globalName, write: false, logLevel: 'error',
 });
 
 // A page from loopback is a secure context, which a microphone needs.
@@ -43,7 +48,10 @@ try {
   page.on('console', (message) => console.log(message.text()));
   await page.goto(`http://127.0.0.1:${pages.address().port}/`);
   await page.addScriptTag({ content: bundle.outputFiles[0].text });
-  ended = (await page.evaluate(phone, { socket, target })) ? 0 : 1;
+  await page.evaluate(phone, { socket, target, ends });
+  ended = 0;
+} catch (error) {
+  console.log(`failed: ${error.message}`);
 } finally {
   clearTimeout(late);
   await browser.close();
@@ -51,37 +59,65 @@ try {
 }
 process.exit(ended);
 
-/// Runs in the page.
-async function phone({ socket, target }) {
+/// Runs in the page, with JsSIP.
+async function jssip({ socket, target, ends }) {
   const host = target.replace(/^sips?:([^@]*@)?/, '');
   const ua = new JsSIP.UA({ sockets: [new JsSIP.WebSocketInterface(socket)], uri: `sip:browser@${host}`, register: false });
   const happens = (emitter, good, bad = []) => new Promise((resolve, reject) => {
     emitter.on(good, resolve);
     for (const name of bad) emitter.on(name, (event) => reject(new Error(`${name}: ${event?.cause ?? event?.error ?? ''}`)));
   });
-  try {
-    const connected = happens(ua, 'connected', ['disconnected']);
-    ua.start();
-    await connected;
-    console.log('connected');
+  const connected = happens(ua, 'connected', ['disconnected']);
+  ua.start();
+  await connected;
+  console.log('connected');
 
-    const answer = await new Promise((resolve, reject) => ua.sendOptions(target, null, {
-      eventHandlers: { succeeded: ({ response }) => resolve(response), failed: ({ cause }) => reject(new Error(cause)) },
-    }));
-    console.log(`options ${answer.status_code} allow ${answer.getHeader('Allow')}`);
+  const answer = await new Promise((resolve, reject) => ua.sendOptions(target, null, {
+    eventHandlers: { succeeded: ({ response }) => resolve(response), failed: ({ cause }) => reject(new Error(cause)) },
+  }));
+  console.log(`options ${answer.status_code} allow ${answer.getHeader('Allow')}`);
 
-    const session = ua.call(target, { mediaConstraints: { audio: true, video: false } });
-    session.on('progress', ({ response }) => console.log(`progress ${response?.status_code}`));
-    await happens(session, 'confirmed', ['failed']);
-    console.log('confirmed');
-    const over = happens(session, 'ended', ['failed']);
-    session.terminate();
-    const { originator, cause } = await over;
-    console.log(`ended by ${originator}: ${cause}`);
-    ua.stop();
-    return true;
-  } catch (error) {
-    console.log(`failed: ${error.message}`);
-    return false;
-  }
+  const session = ua.call(target, { mediaConstraints: { audio: true, video: false } });
+  session.on('progress', ({ response }) => console.log(`progress ${response?.status_code}`));
+  const over = happens(session, 'ended', ['failed']);
+  await happens(session, 'confirmed', ['failed']);
+  console.log('confirmed');
+  if (ends === 'browser') session.terminate();
+  const { originator, cause } = await over;
+  console.log(`ended by ${originator}: ${cause}`);
+  ua.stop();
+}
+
+/// Runs in the page, with SIP.js.
+async function sipjs({ socket, target, ends }) {
+  const host = target.replace(/^sips?:([^@]*@)?/, '');
+  const uri = (text) => SIP.UserAgent.makeURI(text);
+  const ua = new SIP.UserAgent({ uri: uri(`sip:browser@${host}`), transportOptions: { server: socket }, logLevel: 'error' });
+  await ua.start();
+  console.log('connected');
+
+  const core = ua.userAgentCore;
+  const options = core.makeOutgoingRequestMessage('OPTIONS', uri(target), uri(`sip:browser@${host}`), uri(target), {});
+  const answer = await new Promise((resolve, reject) => core.request(options, {
+    onAccept: ({ message }) => resolve(message), onReject: ({ message }) => reject(new Error(`${message.statusCode}`)),
+  }));
+  console.log(`options ${answer.statusCode} allow ${answer.getHeader('Allow')}`);
+
+  // It tells the side that sends the BYE by who calls back: a delegate hears of one that comes in.
+  let by = 'local';
+  const session = new SIP.Inviter(ua, uri(target), { sessionDescriptionHandlerOptions: { constraints: { audio: true, video: false } } });
+  session.delegate = { onBye: (bye) => { by = 'remote'; bye.accept(); } };
+  const reaches = (wanted) => new Promise((resolve, reject) => session.stateChange.addListener((state) => {
+    if (state === wanted) resolve();
+    else if (state === 'Terminated') reject(new Error(`terminated before ${wanted}`));
+  }));
+  const confirmed = reaches('Established');
+  const over = reaches('Terminated');
+  await session.invite({ requestDelegate: { onProgress: ({ message }) => console.log(`progress ${message.statusCode}`) } });
+  await confirmed;
+  console.log('confirmed');
+  if (ends === 'browser') await session.bye();
+  await over;
+  console.log(`ended by ${by}: Terminated`);
+  await ua.stop();
 }

@@ -1,6 +1,7 @@
 //! What the suites share: the `sansip` program, other SIP software, loopback ports, torture messages, and skips that are seen.
 #![forbid(unsafe_code)]
 
+mod baresip;
 mod by_hand;
 mod corpus;
 mod kamailio;
@@ -16,6 +17,7 @@ mod sipp;
 mod skip;
 mod stranger;
 
+pub use baresip::Baresip;
 pub use by_hand::{
     ByHand, Raw, answer, closes, field, from_peer, messages, methods, of_method, only, statuses,
 };

@@ -143,8 +143,7 @@ impl Server {
     ///
     /// `TimedOut` with what it printed if it has not said so after `limit`.
     pub fn wait_until_idle(&self, limit: Duration) -> io::Result<()> {
-        let before = self.process.printed().len();
-        self.process.wait_for(limit, |text| says_idle(&text[before..])).map(|_| ())
+        wait_until_idle(&self.process, limit)
     }
 
     /// Ends the server in order.
@@ -156,6 +155,12 @@ impl Server {
         self.process.interrupt()?;
         self.process.finish(PATIENCE)
     }
+}
+
+/// Waits until a server says that no call is open, in a line printed from now on.
+pub(crate) fn wait_until_idle(process: &Process, limit: Duration) -> io::Result<()> {
+    let before = process.printed().len();
+    process.wait_for(limit, |text| says_idle(&text[before..])).map(|_| ())
 }
 
 /// The first piece may be the rest of a line begun before, so only whole lines count.

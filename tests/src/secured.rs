@@ -1,6 +1,6 @@
 use std::{
     fs, io,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -17,12 +17,12 @@ use sansip::{
     wire::{Tls, WebSocket, Wire, trust_pem},
 };
 
-use crate::{Driver, Finished, Peer, Phone, Process, Program, free_port};
+use crate::{Driver, Finished, Peer, Phone, Process, Program, free_port, program::wait_until_idle};
 
 /// How long the program may take to open its sockets, to read its files or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One who vouches for 127.0.0.1, with its files in a folder that goes with it.
+/// One who vouches for the addresses of loopback, with its files in a folder that goes with it.
 #[derive(Debug)]
 pub struct Authority {
     folder: PathBuf,
@@ -49,14 +49,15 @@ impl Authority {
         Self { folder, issuer: Issuer::new(params, key), ca }
     }
 
-    /// Writes a new certificate for 127.0.0.1 and its key into two files.
+    /// Writes a new certificate for the addresses of loopback and its key into two files.
     ///
     /// # Panics
     /// If they cannot be written.
     pub fn certify(&self, chain: &Path, key_file: &Path) {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.subject_alt_names = vec![SanType::IpAddress(Ipv4Addr::LOCALHOST.into())];
+        let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        params.subject_alt_names = addresses.map(SanType::IpAddress).into();
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         fs::write(chain, certificate.pem()).expect("there is room");
         fs::write(key_file, key.serialize_pem()).expect("there is room");
@@ -112,6 +113,7 @@ impl Drop for Authority {
 pub struct SecuredServer {
     process: Process,
     authority: Authority,
+    address: IpAddr,
     /// Where UDP is spoken.
     pub udp: u16,
     /// Where TLS is spoken.
@@ -129,6 +131,15 @@ impl SecuredServer {
     ///
     /// What the system says, or what the server printed instead.
     pub fn start(driver: Driver, config: &str) -> io::Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), driver, config)
+    }
+
+    /// Starts a server at this address of loopback.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_at(address: IpAddr, driver: Driver, config: &str) -> io::Result<Self> {
         let authority = Authority::new();
         let (chain, key) = (authority.file("server.pem"), authority.file("server.key"));
         authority.certify(&chain, &key);
@@ -139,11 +150,17 @@ impl SecuredServer {
         let (driver, file) = (driver.to_string(), file.display().to_string());
         let mut command = Program::built().command(&["serve", "--driver", &driver, "--config", &file]);
         for (transport, port) in [("udp", udp), ("tls", tls), ("ws", ws), ("wss", wss)] {
-            command.args(["--listen", &format!("sip:127.0.0.1:{port};transport={transport}")]);
+            let at = SocketAddr::new(address, port);
+            command.args(["--listen", &format!("sip:{at};transport={transport}")]);
         }
         let process = Process::start(command.args(["--stats", "1s"]))?;
         process.wait_for(PATIENCE, |text| text.matches("listening").count() >= 5)?;
-        Ok(Self { process, authority, udp, tls, ws, wss })
+        Ok(Self { process, authority, address, udp, tls, ws, wss })
+    }
+
+    /// Returns where one of its ports is.
+    pub const fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.address, port)
     }
 
     /// Returns who vouches for it.
@@ -178,6 +195,15 @@ impl SecuredServer {
     /// `TimedOut` with what it printed if it has not.
     pub fn wait_for(&self, wanted: &str) -> io::Result<String> {
         self.process.wait_for(PATIENCE, |text| text.contains(wanted))
+    }
+
+    /// Waits until it says that no call is open, in a line printed from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_for`](Self::wait_for).
+    pub fn wait_until_idle(&self) -> io::Result<()> {
+        wait_until_idle(&self.process, PATIENCE)
     }
 
     /// Requires that it answers OPTIONS over all its transports.

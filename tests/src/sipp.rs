@@ -3,7 +3,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{Process, Transport, require_tool};
@@ -46,7 +46,8 @@ impl Sipp {
         // Without a terminal type, its screen library refuses to start.
         command.current_dir(&folder).env("TERM", "xterm");
         command.args(["-i", "127.0.0.1", "-nostdin", "-skip_rlimit", "-timeout_error"]);
-        command.args(["-trace_stat", "-stf", STATISTICS, "-fd", "1"]);
+        // Who hangs up and closes the connection at once does not fail the call.
+        command.args(["-reconnect_close", "false", "-trace_stat", "-stf", STATISTICS, "-fd", "1"]);
         let mode = match transport {
             Transport::Udp => "u1",
             Transport::Tcp => "t1",
@@ -107,6 +108,22 @@ pub struct Running {
 }
 
 impl Running {
+    /// Waits until its sockets are open: the first statistics are written after that.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` if they are not, `UnexpectedEof` with what it printed if it has ended.
+    pub fn ready(self) -> io::Result<Self> {
+        let end = Instant::now() + self.limit;
+        while !self.folder.join(STATISTICS).is_file() {
+            match self.process.wait_for(Duration::from_millis(20), |_| false) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut && Instant::now() < end => {}
+                ended => return ended.map(|_| self),
+            }
+        }
+        Ok(self)
+    }
+
     /// Waits for its end and returns what it counted.
     ///
     /// # Errors
@@ -158,7 +175,7 @@ mod tests {
         let limit = Duration::from_secs(60);
         let port = free_port().expect("loopback has ports");
         let Some(uas) = Sipp::uas(test, port, Transport::Udp) else { return };
-        let uas = uas.calls(20).start(limit).expect("it starts");
+        let uas = uas.calls(20).start(limit).and_then(Running::ready).expect("it starts");
         let uac = Sipp::uac(test, port, Transport::Udp).expect("it is installed").calls(20).rate(100);
         assert_eq!(uac.run(limit).expect("it ends"), CallCounts { successful: 20, failed: 0 });
         assert_eq!(uas.finish().expect("it ends").failed, 0);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sansip_tests::{CallCounts, Driver, Process, Program, Server, Sipp, Transport, free_port};
+use sansip_tests::{CallCounts, Driver, Process, Program, Running, Server, Sipp, Transport, free_port};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -58,14 +58,23 @@ fn lossy_calls_to_the_blocking_driver() {
 }
 
 /// `sansip call` sends INVITE, ACK and, a second later, BYE; SIPp as the called side sees one whole call.
-#[test]
-fn a_call_to_sipp() {
+fn sipp_is_called(test: &str, transport: Transport) {
     let port = free_port().expect("loopback has ports");
-    let Some(sipp) = Sipp::uas("a_call_to_sipp", port, Transport::Udp) else { return };
-    let sipp = sipp.calls(1).start(LIMIT).expect("SIPp starts");
-    let uri = format!("sip:service@127.0.0.1:{port}");
+    let Some(sipp) = Sipp::uas(test, port, transport) else { return };
+    let sipp = sipp.calls(1).start(LIMIT).and_then(Running::ready).expect("SIPp starts");
+    let uri = format!("sip:service@127.0.0.1:{port};transport={transport}");
     let call = Process::start(&mut Program::built().command(&["call", &uri, "--duration", "1s"]));
     let ended = call.and_then(|call| call.finish(LIMIT)).expect("the call ends");
     assert!(ended.status.success(), "{}", ended.printed);
     assert_eq!(sipp.finish().expect("SIPp ends"), CallCounts { successful: 1, failed: 0 });
+}
+
+#[test]
+fn a_call_to_sipp_over_udp() {
+    sipp_is_called("a_call_to_sipp_over_udp", Transport::Udp);
+}
+
+#[test]
+fn a_call_to_sipp_over_tcp() {
+    sipp_is_called("a_call_to_sipp_over_tcp", Transport::Tcp);
 }

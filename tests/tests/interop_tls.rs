@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use sansip_tests::{Driver, Kamailio, Process, Program, SecuredServer, TlsFiles, options, require_tool};
+use sansip_tests::{
+    Authority, Driver, Kamailio, Ports, Process, Program, SecuredServer, TlsFiles, options, require_tool,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -49,18 +51,28 @@ fn openssl_is_answered() {
     }
 }
 
+/// Starts Kamailio in front of a server, with a certificate that `authority` vouches for.
+fn kamailio(test: &str, authority: &Authority, server: &SecuredServer, next: &str) -> Option<Kamailio> {
+    let (certificate, key) = (authority.file("kamailio.pem"), authority.file("kamailio.key"));
+    authority.certify(&certificate, &key);
+    let authorities = server.authority().file("ca.pem");
+    let files = TlsFiles { certificate: &certificate, key: &key, authorities: &authorities };
+    Kamailio::start(test, next, files).expect("it starts")
+}
+
+/// Returns where a caller reaches bob through Kamailio: over WebSocket and over TLS.
+fn ways(kamailio: &Kamailio) -> [String; 2] {
+    let Ports { ws, tls, .. } = kamailio.ports();
+    [format!("sip:bob@127.0.0.1:{ws};transport=ws"), format!("sips:bob@127.0.0.1:{tls}")]
+}
+
 /// C035: Kamailio serves our client over TLS, and is a client of our server over TLS, each proving who it is.
 #[test]
 fn kamailio_speaks_tls_both_ways() {
     let server = SecuredServer::start(Driver::Tokio, "").expect("the server starts");
     let authority = server.authority();
-    let (certificate, key) = (authority.file("kamailio.pem"), authority.file("kamailio.key"));
-    authority.certify(&certificate, &key);
-    let authorities = authority.file("ca.pem");
-    let files = TlsFiles { certificate: &certificate, key: &key, authorities: &authorities };
     let next = format!("sip:127.0.0.1:{};transport=tls", server.tls);
-    let started = Kamailio::start("kamailio_speaks_tls_both_ways", &next, files).expect("it starts");
-    let Some(kamailio) = started else { return };
+    let Some(kamailio) = kamailio("kamailio_speaks_tls_both_ways", authority, &server, &next) else { return };
     let ports = kamailio.ports();
     let itself = options(&format!("sips:127.0.0.1:{}", ports.tls), &["--tls-ca", &authority.ca()]);
     assert!(itself.status.success() && itself.printed.contains("200 Proxy"), "{}", itself.printed);
@@ -78,19 +90,12 @@ fn kamailio_speaks_tls_both_ways() {
 #[test]
 fn calls_go_through_kamailio() {
     let server = SecuredServer::start(Driver::Blocking, "").expect("the server starts");
-    let authority = server.authority();
-    let (certificate, key) = (authority.file("kamailio.pem"), authority.file("kamailio.key"));
-    authority.certify(&certificate, &key);
-    let authorities = authority.file("ca.pem");
-    let files = TlsFiles { certificate: &certificate, key: &key, authorities: &authorities };
     let next = format!("sip:127.0.0.1:{}", server.udp);
-    let started = Kamailio::start("calls_go_through_kamailio", &next, files).expect("it starts");
-    let Some(kamailio) = started else { return };
-    let ports = kamailio.ports();
-    let ways =
-        [format!("sip:bob@127.0.0.1:{};transport=ws", ports.ws), format!("sips:bob@127.0.0.1:{}", ports.tls)];
-    for uri in &ways {
-        let words = ["call", uri, "--duration", "200ms", "--tls-ca", &authority.ca()];
+    let Some(kamailio) = kamailio("calls_go_through_kamailio", server.authority(), &server, &next) else {
+        return;
+    };
+    for uri in &ways(&kamailio) {
+        let words = ["call", uri, "--duration", "200ms", "--tls-ca", &server.authority().ca()];
         let call = Process::start(&mut Program::built().command(&words)).and_then(|call| call.finish(LIMIT));
         let call = call.expect("it ends");
         assert!(
@@ -101,5 +106,36 @@ fn calls_go_through_kamailio() {
         );
     }
     let ended = server.stop().expect("it ends when asked to");
+    assert!(ended.printed.contains("calls answered: 2, ended: 2, still open: 0"), "{}", ended.printed);
+}
+
+/// C035, C038, C039, RFC 3261 §16.12.1: the server, to which Kamailio forwards over TLS, hangs up: each BYE goes back through
+/// Kamailio, and from there over the connection that our client opened, WebSocket or TLS.
+#[test]
+fn the_server_hangs_up_through_kamailio() {
+    let known = Authority::new();
+    let trusting = format!("ca = {:?}\n", known.ca());
+    let server = SecuredServer::start(Driver::Tokio, &trusting).expect("the server starts");
+    let test = "the_server_hangs_up_through_kamailio";
+    let next = format!("sip:127.0.0.1:{};transport=tls", server.tls);
+    let Some(kamailio) = kamailio(test, &known, &server, &next) else { return };
+    let ca = known.ca();
+    let calls = ways(&kamailio).map(|uri| {
+        let words = ["call", &uri, "--duration", "50s", "--tls-ca", &ca];
+        let call = Process::start(&mut Program::built().command(&words)).expect("it starts");
+        call.wait_for(LIMIT, |text| text.contains("in the call")).expect("it is answered");
+        call
+    });
+    let ended = server.stop().expect("it ends when asked to");
+    for call in calls {
+        let call = call.finish(LIMIT).expect("it ends");
+        assert!(
+            call.status.success() && call.printed.contains("the other side hung up"),
+            "{}\n{}\n{}",
+            call.printed,
+            ended.printed,
+            kamailio.printed()
+        );
+    }
     assert!(ended.printed.contains("calls answered: 2, ended: 2, still open: 0"), "{}", ended.printed);
 }

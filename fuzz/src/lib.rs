@@ -7,6 +7,8 @@ mod dns;
 mod header;
 mod machine;
 mod seed;
+mod stun;
+mod wire;
 
 use bytes::BytesMut;
 use sansip::{
@@ -21,13 +23,15 @@ pub use crate::{
     header::{COUNT, family, header},
     machine::endpoint_bytes,
     seed::{Input, files, inputs_of},
+    stun::stun,
+    wire::{tls_records, ws},
 };
 
 /// A target: its name, which is that of its corpus, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 12] = [
     ("message", message),
     ("uri", uri),
     ("header", header),
@@ -37,6 +41,9 @@ pub const TARGETS: [Target; 9] = [
     ("rsip", rsip),
     ("endpoint_bytes", endpoint_bytes),
     ("dns_answers", dns_answers),
+    ("ws", ws),
+    ("tls_records", tls_records),
+    ("stun", stun),
 ];
 
 /// Reads a message, asks for everything, and writes it again, changed and not (D12).
@@ -93,15 +100,18 @@ pub fn stream_frame(bytes: &[u8]) {
     let Some((cuts, stream)) = bytes.split_at_checked(4) else { return };
     let limits = Limits::default();
     let whole = frames(&mut [stream].into_iter(), &limits);
-    let mut rest = stream;
-    let mut sizes = cuts.iter().cycle();
-    let mut pieces = std::iter::from_fn(|| {
+    assert_eq!(frames(&mut pieces(cuts, stream), &limits), whole);
+}
+
+/// Cuts a stream in pieces of these sizes, again and again.
+fn pieces<'a>(sizes: &'a [u8], mut rest: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut sizes = sizes.iter().cycle();
+    std::iter::from_fn(move || {
         let size = usize::from(*sizes.next()?) % 61 + 1;
         let (piece, after) = rest.split_at(size.min(rest.len()));
         rest = after;
         (!piece.is_empty()).then_some(piece)
-    });
-    assert_eq!(frames(&mut pieces, &limits), whole);
+    })
 }
 
 /// Compares with another parser where both accept: method, Call-ID and CSeq.

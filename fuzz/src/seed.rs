@@ -16,6 +16,9 @@ pub fn inputs_of(bytes: &[u8]) -> Vec<Input> {
         ["message", "rsip", "body", "sdp", "dns_answers"].map(|target| (target, bytes.to_vec())).into();
     inputs.push(("stream_frame", [&[3, 1, 60, 13], bytes].concat()));
     inputs.push(("endpoint_bytes", [&[0], bytes].concat()));
+    inputs.push(("stun", [&[255, 0, 0], bytes].concat()));
+    inputs.push(("tls_records", [&[4, 60, 13, 60, 1, 0, 255, 255], bytes].concat()));
+    inputs.push(("ws", [&[0, 3, 1, 60, 13], &frame(bytes)[..]].concat()));
     if let Ok(mut message) = Message::split(bytes, &Limits::default()) {
         let _ = message.check();
         parts(message.view(), &mut inputs);
@@ -37,6 +40,12 @@ fn parts(view: View<'_>, inputs: &mut Vec<Input>) {
         let content_type = view.header(HeaderId::ContentType).unwrap_or("");
         inputs.push(("body", [content_type.as_bytes(), b"\n", view.body()].concat()));
     }
+}
+
+/// Writes a frame of WebSocket as a client does (RFC 6455 §5.2), masked with zeros.
+fn frame(bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    [&[0x82, 0xfe][..], &length.to_be_bytes(), &[0; 4], bytes].concat()
 }
 
 /// Lists the files in some folders and all below them.

@@ -4,6 +4,7 @@
 mod baresip;
 mod by_hand;
 mod corpus;
+mod intruder;
 mod kamailio;
 mod loopback;
 mod phone;
@@ -12,6 +13,7 @@ mod program;
 mod resting;
 mod rig;
 mod secured;
+mod siege;
 pub mod simulated;
 mod sipp;
 mod skip;
@@ -22,6 +24,7 @@ pub use by_hand::{
     ByHand, Raw, answer, closes, field, from_peer, messages, methods, of_method, only, statuses,
 };
 pub use corpus::rfc4475;
+pub use intruder::{Intruder, UPGRADE, frame};
 pub use kamailio::{Kamailio, Ports, TlsFiles};
 pub use loopback::{Peer, free_port};
 pub use phone::{Conduct, Note, Phone, invite, offer, uri, uri_of};
@@ -30,6 +33,7 @@ pub use program::{Driver, Program, Server, Transport};
 pub use resting::{Calls, Resting, come_to_rest};
 pub use rig::{Family, OnAsyncStd, OnSmol, OnThreads, OnTokio, Rig, Simulated};
 pub use secured::{Authority, SecuredServer, options};
+pub use siege::{ALL, Caller, STREAMS, Siege};
 pub use sipp::{CallCounts, Running, Sipp};
 pub use skip::{require_tool, skipped};
 pub use stranger::{Log, Manner};

@@ -1,4 +1,5 @@
 use std::{
+    fs,
     io::{self, Read},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -60,6 +61,33 @@ impl Process {
     /// Returns the number by which the system knows it.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Begins to look how much memory the program takes, and returns how many bytes of it are resident now.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; only Linux tells.
+    pub fn begin_memory(&self) -> io::Result<u64> {
+        // The 5 has the system forget the most that was resident (proc_pid_clear_refs(5)).
+        fs::write(format!("/proc/{}/clear_refs", self.id()), "5")?;
+        self.memory("VmRSS:")
+    }
+
+    /// Returns the most bytes of the program that were resident at once since [`begin_memory`](Self::begin_memory).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn most_memory(&self) -> io::Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, row: &str) -> io::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let kilobytes = status.lines().find_map(|line| line.strip_prefix(row)?.split_whitespace().next());
+        let bytes = kilobytes.and_then(|number| number.parse::<u64>().ok()).map(|kilobytes| kilobytes * 1024);
+        bytes.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, status))
     }
 
     /// Asks the program to end as a terminal does on Ctrl-C.
@@ -174,5 +202,19 @@ mod tests {
         let process = Process::start(Command::new("sleep").arg("60")).expect("sleep runs");
         process.interrupt().expect("kill runs");
         assert!(!process.finish(LONG).expect("it ends").status.success());
+    }
+
+    /// What a program takes for a moment is seen later.
+    #[test]
+    fn the_most_memory_is_kept() {
+        let go = std::env::temp_dir().join(format!("sansip-memory-{}", std::process::id()));
+        let script = "while [ ! -e \"$0\" ]; do :; done; x=$(head -c 32000000 /dev/zero | tr '\\0' a); x=; echo done; exec sleep 60";
+        let process = Process::start(Command::new("bash").args(["-c", script]).arg(&go)).expect("bash runs");
+        let before = process.begin_memory().expect("the system tells");
+        fs::write(&go, "").expect("there is room");
+        process.wait_for(LONG, |text| text.contains("done")).expect("it is printed");
+        fs::remove_file(&go).expect("it was written");
+        let most = process.most_memory().expect("the system tells");
+        assert!(most >= before + 32_000_000, "{before}, {most}");
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use rustls::{crypto::ring, time_provider::DefaultTimeProvider};
 use sansip::{
-    Config, Host, Seed,
+    Config, Host, Proto, Seed,
     wire::{Tls, WebSocket, Wire, trust_pem},
 };
 
@@ -161,6 +161,38 @@ impl SecuredServer {
     /// Returns where one of its ports is.
     pub const fn at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.address, port)
+    }
+
+    /// Returns where a transport is spoken; TCP is beside UDP.
+    ///
+    /// # Panics
+    /// If it is none of those.
+    pub fn port(&self, proto: Proto) -> u16 {
+        match proto {
+            Proto::Udp | Proto::Tcp => self.udp,
+            Proto::Tls => self.tls,
+            Proto::Ws => self.ws,
+            Proto::Wss => self.wss,
+            other => panic!("nobody listens for {other}"),
+        }
+    }
+
+    /// Begins to look how much memory it takes, and returns how much it takes now; as [`Process::begin_memory`].
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn begin_memory(&self) -> io::Result<u64> {
+        self.process.begin_memory()
+    }
+
+    /// Returns the most memory that it has taken since then; as [`Process::most_memory`].
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn most_memory(&self) -> io::Result<u64> {
+        self.process.most_memory()
     }
 
     /// Returns who vouches for it.

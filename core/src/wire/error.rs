@@ -25,6 +25,9 @@ pub enum WireError {
     /// The handshake took longer than [`Limits::handshake`](crate::Limits::handshake).
     #[error("the handshake took too long")]
     TimedOut,
+    /// A message stayed unfinished for longer than [`Limits::half_message`](crate::Limits::half_message).
+    #[error("a message stayed unfinished for too long")]
+    HalfMessage,
     /// The peer hung up during the handshake.
     #[error("the peer ended the connection during the handshake")]
     Closed,
@@ -47,7 +50,7 @@ impl WireError {
             #[cfg(feature = "ws")]
             Self::WebSocket(_) => IoKind::Protocol,
             Self::HandshakeTooLong | Self::Unread => IoKind::Limit,
-            Self::TimedOut => IoKind::TimedOut,
+            Self::TimedOut | Self::HalfMessage => IoKind::TimedOut,
             Self::Closed => IoKind::Reset,
         }
     }

@@ -33,6 +33,8 @@
 #[cfg(feature = "tls")]
 mod certificate;
 mod error;
+#[cfg(feature = "ws")]
+mod frames;
 mod stage;
 #[cfg(all(test, feature = "tls", feature = "ws"))]
 mod tests;
@@ -245,6 +247,7 @@ impl<M: Machine> Wire<M> {
             (CloseHow::Flush, State::Open) => {
                 stage.state = State::Closing;
                 let over = stage.close();
+                self.set_deadline(conn, None);
                 self.flush(conn, 0);
                 if over {
                     self.outputs.push_back(Output::Close { conn, how });
@@ -304,7 +307,7 @@ impl<M: Machine> Wire<M> {
             let rise = stage.poll();
             self.flush(conn, 0);
             match rise {
-                None => return,
+                None => return self.watch(conn),
                 Some(Rise::Open(peer)) => self.opened(conn, peer),
                 Some(Rise::Data(data)) => {
                     self.machine.handle_input(self.now, Input::Received { conn, data: &data });
@@ -312,6 +315,18 @@ impl<M: Machine> Wire<M> {
                 }
                 Some(Rise::Ended(how)) => return self.ended(conn, how),
             }
+        }
+    }
+
+    /// Gives an unfinished message its deadline, and each its own.
+    fn watch(&mut self, conn: ConnId) {
+        let Some(stage) = self.stages.get_mut(&conn).filter(|stage| stage.state == State::Open) else {
+            return;
+        };
+        let half = stage.unfinished();
+        if std::mem::replace(&mut stage.half, half) != half {
+            let deadline = half.map(|_| self.now + self.limits.half_message);
+            self.set_deadline(conn, deadline);
         }
     }
 
@@ -431,7 +446,10 @@ impl<M: Machine> Wire<M> {
         // What is left over is due at once afterwards.
         for _ in 0..self.limits.expiries_per_input {
             match self.deadlines.first() {
-                Some((at, conn)) if *at <= self.now => self.give_up(*conn, WireError::TimedOut),
+                Some((at, conn)) if *at <= self.now => {
+                    let open = self.stages.get(conn).is_some_and(|stage| stage.state == State::Open);
+                    self.give_up(*conn, if open { WireError::HalfMessage } else { WireError::TimedOut });
+                }
                 _ => return,
             }
         }

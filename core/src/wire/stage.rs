@@ -30,6 +30,9 @@ pub(super) trait Layer: Send {
 
     /// Takes the bytes for below.
     fn drain(&mut self) -> Vec<u8>;
+
+    /// Returns the number of the message that has begun and not ended, if the layer keeps its beginning.
+    fn unfinished(&self) -> Option<u64>;
 }
 
 /// What comes up from a layer.
@@ -58,6 +61,8 @@ pub(super) struct Stage {
     pub(super) sent: Sent,
     /// When to give up, if it takes too long.
     pub(super) deadline: Option<Instant>,
+    /// The message that was unfinished when the last bytes had come.
+    pub(super) half: Option<u64>,
 }
 
 /// How far a connection is.
@@ -92,6 +97,7 @@ impl Stage {
             out: Vec::new(),
             sent: Sent::default(),
             deadline: None,
+            half: None,
         }
     }
 
@@ -132,6 +138,11 @@ impl Stage {
             level = self.layers.len();
         }
         None
+    }
+
+    /// Returns the number of the message that has begun and not ended, if a layer keeps its beginning.
+    pub(super) fn unfinished(&self) -> Option<u64> {
+        self.layers.last()?.unfinished()
     }
 
     /// Takes what the machine sends. Before the handshake is over it waits, as it would for TCP.

@@ -326,6 +326,11 @@ impl Layer for Session {
         }
         bytes
     }
+
+    /// What the peer has begun goes up as far as it has come.
+    fn unfinished(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What the first byte of a connection says if it is TLS (RFC 8446 §5.1).

@@ -27,6 +27,7 @@ use crate::{
     transport::{DnsName, PeerInfo, Proto},
     wire::{
         End, WireError,
+        frames::Frames,
         stage::{Layer, Rise},
     },
 };
@@ -114,6 +115,7 @@ impl WebSocket {
             peer: PeerInfo::default(),
             buffer: Vec::new(),
             used: 0,
+            frames: Frames::default(),
             out: Vec::new(),
             room: limits.handshake_bytes,
             longest: limits.ws_message,
@@ -166,6 +168,8 @@ struct Session {
     buffer: Vec<u8>,
     /// How much of the buffer the frames before have used, or is known not to hold the head's end.
     used: usize,
+    /// Where in the peer's frames the last byte is.
+    frames: Frames,
     out: Vec<u8>,
     room: usize,
     longest: usize,
@@ -200,6 +204,9 @@ impl Layer for Session {
     }
 
     fn receive(&mut self, data: &[u8]) {
+        if matches!(self.phase, Phase::Open(_)) {
+            self.frames.pass(data);
+        }
         if !matches!(self.phase, Phase::Ended) {
             self.buffer.extend_from_slice(data);
         }
@@ -239,6 +246,10 @@ impl Layer for Session {
     fn drain(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
+
+    fn unfinished(&self) -> Option<u64> {
+        self.frames.unfinished().filter(|_| matches!(self.phase, Phase::Open(_)))
+    }
 }
 
 impl Session {
@@ -275,6 +286,7 @@ impl Session {
             .write_buffer_size(0)
             .max_message_size(Some(self.longest))
             .max_frame_size(Some(self.longest));
+        self.frames.pass(&self.buffer);
         self.phase = Phase::Open(Box::new(WebSocketContext::new(role, Some(config))));
         Some(Rise::Open(std::mem::take(&mut self.peer)))
     }

@@ -211,6 +211,39 @@ fn a_frame_of_half_the_world_is_refused() {
     }
 }
 
+/// A message has its time from its first byte to its last, in one frame or in fragments, whatever control frames come between; the
+/// next one has its own.
+#[test]
+fn a_message_that_does_not_end_is_ended() {
+    let (long, second) = (Duration::from_secs(32), Duration::from_secs(1));
+    let limits = Limits { half_message: long, ..Limits::default() };
+    let half = frame(BINARY, b"OPTIONS", true);
+    let fragment = frame(0x01, b"OPTIONS", true);
+    for (begin, more) in [
+        (&half[..1], &half[1..2]),
+        (&half[..8], &half[8..9]),
+        (&fragment, &frame(PING, b"?", true)[..]),
+        (&fragment, &frame(0x00, b" ", true)),
+    ] {
+        let mut rig = raw(&limits);
+        // Whole ones do not count, however close they follow.
+        for _ in 0..40 {
+            rig.raw(&[&frame(TEXT, b"\r\n\r\n", true), &half[..3]].concat());
+            rig.pass(second);
+            rig.raw(&half[3..]);
+        }
+        assert_eq!((rig.server.received().len(), rig.server.closed()), (80, None));
+        rig.raw(begin);
+        rig.pass(long - second);
+        rig.raw(more);
+        assert_eq!(rig.server.closed(), None, "at the limit");
+        rig.pass(second);
+        assert_eq!((rig.server.closed(), rig.server.reset), (Some(Some(IoKind::TimedOut)), true));
+        assert_eq!(failure(&rig), Some(WireError::HalfMessage));
+        assert_eq!(rig.server.wire.stats().broken, 1);
+    }
+}
+
 /// A peer that asks for answers and reads none of them cannot fill the memory.
 #[test]
 fn answers_that_nobody_reads_have_the_limit_of_all_bytes() {

@@ -88,6 +88,10 @@ fn calls() {
     assert_eq!(statuses(&hand.datagram(invite_or_not(1).text())), [200]);
     hand.pass(Duration::from_secs(33));
     assert_eq!(statuses(&hand.datagram(invite_or_not(4).text())), [200], "there is room again");
+    let (sent, _) = hand.act(|_, cx| cx.request(Outgoing::options(uri(ByHand::PEER, Proto::Udp))));
+    sent.expect("for one more");
+    let (refused, _) = hand.act(|_, cx| cx.request(Outgoing::options(uri(ByHand::PEER, Proto::Udp))));
+    assert_eq!(refused, Err(SendError::Limit("calls")));
 }
 
 #[test]
@@ -172,6 +176,23 @@ fn questions() {
     let (answered, wanted) = hand.act(|phone, cx| cx.answer(phone.pending.remove(0), Reply::ok()));
     assert_eq!((answered, statuses(&wanted)), (Ok(()), vec![200]));
     assert!(hand.datagram(Raw::new("MESSAGE", 4).text()).is_empty(), "there is room again");
+    hand.pass(Duration::from_secs(70));
+    assert!(hand.host.endpoint().is_idle());
+}
+
+/// Questions count in all calls together, also where the call of one more is there already.
+#[test]
+fn questions_of_one_call() {
+    let config = config(|config| config.limits.questions = 2);
+    let mut hand = ByHand::new(config, Phone::new().others(Conduct::Defer));
+    let mut ask = |number: u32| {
+        let request = Raw::new("MESSAGE", number as usize).call_id("one").cseq(number);
+        hand.datagram(request.text())
+    };
+    assert!(ask(1).is_empty());
+    assert!(ask(2).is_empty());
+    let shed = ask(3);
+    assert_eq!((statuses(&shed), retry_after(&shed)), (vec![503], true));
     hand.pass(Duration::from_secs(70));
     assert!(hand.host.endpoint().is_idle());
 }

@@ -1,6 +1,6 @@
 //! The same seed gives the same run, and a failure says how to repeat it.
 
-use std::cell::Cell;
+use std::{cell::Cell, process::Command};
 
 use crate::scripted::{Scripted, ms, secs};
 use sansip_sim::{Place, Plan, Sim, check, here};
@@ -91,6 +91,25 @@ fn a_failure_says_how_to_repeat_it() {
     let replay = "SANSIP_SEED=8 cargo test -p sansip-sim seeds::a_failure_says_how_to_repeat_it";
     assert!(text.starts_with("seed 8: the bug") && text.contains(replay), "{text}");
     assert!(text.contains("datagram 1"), "{text}");
+}
+
+/// A test that makes its world itself, with the seed of the environment, says it too when it panics; it is run as another program.
+#[test]
+fn a_panic_beside_a_world_says_how_to_repeat_it() {
+    const FAILS: &str = "SANSIP_SIM_TEST_FAILS";
+    let name = "seeds::a_panic_beside_a_world_says_how_to_repeat_it";
+    if std::env::var_os(FAILS).is_some() {
+        let sim = Sim::new(sansip_sim::seed());
+        panic!("seed {} has the bug", sim.seed());
+    }
+    let mut again = Command::new(std::env::current_exe().expect("a test knows its program"));
+    again.args(["--exact", name, "--nocapture"]).env(FAILS, "1");
+    again.env("SANSIP_SEED", "77").env("CARGO_PKG_NAME", "sansip-sim");
+    let ended = again.output().expect("it starts");
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && told.contains("seed 77 has the bug"), "{told}");
+    let line = format!("replay: SANSIP_SEED=77 cargo test -p sansip-sim {name}");
+    assert!(told.lines().any(|told| told == line), "{told}");
 }
 
 #[test]

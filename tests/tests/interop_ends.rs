@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use sansip_tests::{Driver, Finished, Process, Program, free_port};
+use sansip_tests::{Driver, Finished, Process, Program, free_port, rfc4475};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const DRIVERS: [Driver; 2] = [Driver::Tokio, Driver::Blocking];
@@ -137,4 +137,47 @@ fn calls_that_come_to_nothing_have_codes() {
         assert_eq!(ended.status.code(), Some(4), "{}", ended.printed);
         assert!(ended.printed.contains("nobody listens there; check host and port"), "{}", ended.printed);
     }
+}
+
+/// RFC 4475 §3.1.1: the messages that are valid.
+const VALID: [&str; 13] = [
+    "wsinv",
+    "intmeth",
+    "esc01",
+    "escnull",
+    "esc02",
+    "lwsdisp",
+    "longreq",
+    "dblreq",
+    "semiuri",
+    "transports",
+    "mpart01",
+    "unreason",
+    "noreason",
+];
+
+/// RFC 4475: every message gets its verdict, one line each, and the valid ones are found to be so.
+#[test]
+fn torture_messages_are_parsed() {
+    let Some(messages) = rfc4475("torture_messages_are_parsed") else { return };
+    let folder = std::env::temp_dir().join(format!("sansip-torture-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("there is room");
+    let mut list = String::new();
+    for (name, bytes) in &messages {
+        fs::write(folder.join(name), bytes).expect("there is room");
+        list.push_str(&format!("\t{}\n", folder.join(name).display()));
+    }
+    fs::write(folder.join("list"), list).expect("there is room");
+    let ended = run(&["parse", "--list", &folder.join("list").to_string_lossy()]);
+    fs::remove_dir_all(&folder).expect("it was made");
+    assert!(ended.status.success(), "{}", ended.printed);
+    let lines: Vec<&str> = ended.printed.lines().collect();
+    assert_eq!(lines.len(), messages.len(), "{}", ended.printed);
+    for ((name, _), line) in messages.iter().zip(lines) {
+        let verdict = line.split_once('\t').map(|(verdict, rest)| (verdict, rest.contains(name.as_str())));
+        assert!(matches!(verdict, Some(("ok" | "err", true))), "{name}: {line}");
+        assert!(!VALID.contains(&name.as_str()) || line.starts_with("ok"), "{name}: {line}");
+    }
+    let found = VALID.iter().filter(|valid| messages.iter().any(|(name, _)| name == *valid));
+    assert_eq!(found.count(), VALID.len(), "all of them are there");
 }

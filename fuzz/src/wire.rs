@@ -69,6 +69,9 @@ pub fn tls_records(bytes: &[u8]) {
     }
     let mut side = Side::new(&Limits::default(), Ear::default(), mode & 1 == 0);
     side.open(proto);
+    if mode & 8 != 0 {
+        side.close();
+    }
     pieces(cuts, rest).for_each(|part| side.receive(part));
     side.rest();
     let heard = &side.wire.machine().heard;
@@ -278,7 +281,7 @@ impl Side {
 
     fn close(&mut self) {
         let ear = self.wire.machine_mut();
-        if ear.phase == Phase::Open {
+        if ear.phase == Phase::Open || !self.serves && ear.phase == Phase::New {
             ear.phase = Phase::Closing;
             ear.out.push_back(Output::Close { conn: CONN, how: CloseHow::Flush });
             self.perform();
@@ -300,7 +303,7 @@ impl Side {
                     self.wire.handle_input(self.now, Input::Drained { conn, bytes: data.len() });
                 }
                 Output::Close { how, .. } => {
-                    assert_ne!(mem::replace(&mut self.end, Some(how)), Some(how), "ended twice");
+                    assert_ne!(self.end.replace(how), Some(how), "ended twice");
                 }
                 Output::Bind { proto, .. } | Output::Connect { proto, .. } => assert_eq!(proto, Proto::Tcp),
                 other => panic!("{other:?}"),

@@ -34,7 +34,7 @@
 mod certificate;
 mod error;
 #[cfg(feature = "ws")]
-mod frames;
+mod frame;
 mod stage;
 #[cfg(all(test, feature = "tls", feature = "ws"))]
 mod tests;
@@ -221,19 +221,21 @@ impl<M: Machine> Wire<M> {
         }
     }
 
-    /// Hands the driver the bytes that a connection has for it.
-    fn flush(&mut self, conn: ConnId, plain: usize) {
-        let Some(stage) = self.stages.get_mut(&conn) else { return };
+    /// Hands the driver the bytes that a connection has for it; tells whether the connection still is.
+    fn flush(&mut self, conn: ConnId, plain: usize) -> bool {
+        let Some(stage) = self.stages.get_mut(&conn) else { return false };
         let bytes = stage.drain();
-        if bytes.is_empty() {
-            return;
+        if bytes.is_empty() || stage.state == State::Told {
+            return true;
         }
         stage.sent.push(bytes.len(), plain);
         if stage.sent.overhead() > self.limits.unsent {
             // A peer that makes answers due without reading them.
-            return self.give_up(conn, WireError::Unread);
+            self.give_up(conn, WireError::Unread);
+            return false;
         }
         self.outputs.push_back(Output::Send { conn, data: bytes.into() });
+        true
     }
 
     /// Does what the machine wants of a connection's end.
@@ -248,19 +250,24 @@ impl<M: Machine> Wire<M> {
                 stage.state = State::Closing;
                 let over = stage.close();
                 self.set_deadline(conn, None);
-                self.flush(conn, 0);
-                if over {
-                    self.outputs.push_back(Output::Close { conn, how });
+                if self.flush(conn, 0) && over {
+                    self.tell_end(conn);
                 }
             }
             (CloseHow::Flush, State::Connecting | State::Handshake) => {
+                stage.abandon();
                 self.set_deadline(conn, None);
-                if let Some(stage) = self.stages.get_mut(&conn) {
-                    stage.state = State::Closing;
-                }
-                self.outputs.push_back(Output::Close { conn, how });
+                self.tell_end(conn);
             }
-            (CloseHow::Flush, State::Closing | State::Ending) => {}
+            (CloseHow::Flush, State::Closing | State::Told | State::Ending) => {}
+        }
+    }
+
+    /// Ends TCP from this side, once the layers have ended.
+    fn tell_end(&mut self, conn: ConnId) {
+        if let Some(stage) = self.stages.get_mut(&conn) {
+            stage.state = State::Told;
+            self.outputs.push_back(Output::Close { conn, how: CloseHow::Flush });
         }
     }
 
@@ -299,15 +306,17 @@ impl<M: Machine> Wire<M> {
         match stage.state {
             State::Handshake | State::Open => stage.receive(data),
             // What the machine has closed is still read for the sake of the peer's end.
-            State::Closing => stage.receive(data),
+            State::Closing | State::Told => stage.receive(data),
             State::Connecting | State::Ending => return,
         }
         // The machine may end the connection in between.
         while let Some(stage) = self.stages.get_mut(&conn) {
             let rise = stage.poll();
-            self.flush(conn, 0);
+            if !self.flush(conn, 0) {
+                return;
+            }
             match rise {
-                None => return self.watch(conn),
+                None => return self.await_rest(conn),
                 Some(Rise::Open(peer)) => self.opened(conn, peer),
                 Some(Rise::Data(data)) => {
                     self.machine.handle_input(self.now, Input::Received { conn, data: &data });
@@ -318,15 +327,14 @@ impl<M: Machine> Wire<M> {
         }
     }
 
-    /// Gives an unfinished message its deadline, and each its own.
-    fn watch(&mut self, conn: ConnId) {
+    /// Gives each message that stays unfinished its time.
+    fn await_rest(&mut self, conn: ConnId) {
         let Some(stage) = self.stages.get_mut(&conn).filter(|stage| stage.state == State::Open) else {
             return;
         };
-        let half = stage.unfinished();
-        if std::mem::replace(&mut stage.half, half) != half {
-            let deadline = half.map(|_| self.now + self.limits.half_message);
-            self.set_deadline(conn, deadline);
+        let unfinished = stage.unfinished();
+        if std::mem::replace(&mut stage.awaited, unfinished) != unfinished {
+            self.set_deadline(conn, unfinished.map(|_| self.now + self.limits.half_message));
         }
     }
 
@@ -360,7 +368,9 @@ impl<M: Machine> Wire<M> {
         let remote = stage.remote;
         stage.close();
         let (state, held) = (stage.state, stage.is_held());
-        self.flush(conn, 0);
+        if !self.flush(conn, 0) {
+            return;
+        }
         let how = match (how, state) {
             // Nobody has spoken SIP yet.
             (Ok(()), State::Handshake) => Err(WireError::Closed),
@@ -371,14 +381,14 @@ impl<M: Machine> Wire<M> {
             self.fail(remote, error, state);
         }
         match state {
-            State::Closing => self.outputs.push_back(Output::Close { conn, how: CloseHow::Flush }),
+            State::Closing => self.tell_end(conn),
             State::Connecting | State::Handshake | State::Open => {
                 if held {
                     self.news.push_back(Input::Closed { conn, error });
                 }
                 self.linger(conn, held);
             }
-            State::Ending => {}
+            State::Told | State::Ending => {}
         }
         self.pump();
     }
@@ -410,8 +420,8 @@ impl<M: Machine> Wire<M> {
         match state {
             State::Connecting | State::Handshake => self.stats.count_failure(&error),
             State::Open | State::Closing => self.stats.broken += 1,
-            // It had failed already.
-            State::Ending => return,
+            // It had failed already, or has ended.
+            State::Told | State::Ending => return,
         }
         self.last_failure = Some(WireFailure { remote, error });
     }
@@ -426,7 +436,7 @@ impl<M: Machine> Wire<M> {
             }
             // Without the end that the layers have: the rest may be missing.
             State::Open => true,
-            State::Connecting | State::Closing | State::Ending => false,
+            State::Connecting | State::Closing | State::Told | State::Ending => false,
         };
         if stage.is_held() {
             let error = error.or_else(|| cut_off.then_some(IoKind::Reset));
@@ -446,13 +456,21 @@ impl<M: Machine> Wire<M> {
         // What is left over is due at once afterwards.
         for _ in 0..self.limits.expiries_per_input {
             match self.deadlines.first() {
-                Some((at, conn)) if *at <= self.now => {
-                    let open = self.stages.get(conn).is_some_and(|stage| stage.state == State::Open);
-                    self.give_up(*conn, if open { WireError::HalfMessage } else { WireError::TimedOut });
-                }
+                Some((at, conn)) if *at <= self.now => self.expire_conn(*conn),
                 _ => return,
             }
         }
+    }
+
+    fn expire_conn(&mut self, conn: ConnId) {
+        let Some(stage) = self.stages.get(&conn) else { return };
+        let error = match stage.state {
+            State::Open => WireError::HalfMessage,
+            State::Connecting | State::Handshake | State::Closing | State::Told | State::Ending => {
+                WireError::TimedOut
+            }
+        };
+        self.give_up(conn, error);
     }
 
     fn set_deadline(&mut self, conn: ConnId, deadline: Option<Instant>) {

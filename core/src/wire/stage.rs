@@ -31,7 +31,7 @@ pub(super) trait Layer: Send {
     /// Takes the bytes for below.
     fn drain(&mut self) -> Vec<u8>;
 
-    /// Returns the number of the message that has begun and not ended, if the layer keeps its beginning.
+    /// Names the message for above that has begun and is not whole yet, if there is one.
     fn unfinished(&self) -> Option<u64>;
 }
 
@@ -61,8 +61,8 @@ pub(super) struct Stage {
     pub(super) sent: Sent,
     /// When to give up, if it takes too long.
     pub(super) deadline: Option<Instant>,
-    /// The message that was unfinished when the last bytes had come.
-    pub(super) half: Option<u64>,
+    /// The unfinished message that the deadline is for.
+    pub(super) awaited: Option<u64>,
 }
 
 /// How far a connection is.
@@ -74,8 +74,10 @@ pub(super) enum State {
     Handshake,
     /// The machine uses it.
     Open,
-    /// The machine has ended it, and waits for [`Input::Closed`](crate::Input::Closed).
+    /// The machine has ended it; so do the layers, and one of them waits for the peer.
     Closing,
+    /// Our end is told, so nothing is sent any more; the machine waits for [`Input::Closed`](crate::Input::Closed).
+    Told,
     /// The machine knows it no more; what was sent still leaves.
     Ending,
 }
@@ -97,14 +99,14 @@ impl Stage {
             out: Vec::new(),
             sent: Sent::default(),
             deadline: None,
-            half: None,
+            awaited: None,
         }
     }
 
     /// Tells whether the machine has heard of the connection and still reckons with it.
     pub(super) const fn is_held(&self) -> bool {
         match self.state {
-            State::Connecting | State::Open | State::Closing => true,
+            State::Connecting | State::Open | State::Closing | State::Told => true,
             State::Handshake => self.socket.is_none(),
             State::Ending => false,
         }
@@ -140,7 +142,7 @@ impl Stage {
         None
     }
 
-    /// Returns the number of the message that has begun and not ended, if a layer keeps its beginning.
+    /// Names the message for the machine that has begun and is not whole yet, if there is one.
     pub(super) fn unfinished(&self) -> Option<u64> {
         self.layers.last()?.unfinished()
     }
@@ -154,12 +156,17 @@ impl Stage {
                     last.send(data);
                 }
             }
-            State::Closing | State::Ending => {}
+            State::Closing | State::Told | State::Ending => {}
         }
     }
 
     pub(super) fn take_early(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.early)
+    }
+
+    /// Takes the layers off a connection that is not open: nobody hears of what still comes.
+    pub(super) fn abandon(&mut self) {
+        self.layers.clear();
     }
 
     /// Ends the layers, the highest first, as far as the peer has to confirm nothing; tells whether all have ended.

@@ -327,7 +327,7 @@ impl Layer for Session {
         bytes
     }
 
-    /// What the peer has begun goes up as far as it has come.
+    /// What is in records has no ends that TLS would know of.
     fn unfinished(&self) -> Option<u64> {
         None
     }

@@ -27,7 +27,7 @@ use crate::{
     transport::{DnsName, PeerInfo, Proto},
     wire::{
         End, WireError,
-        frames::Frames,
+        frame::{CONTROL_MOST, Head},
         stage::{Layer, Rise},
     },
 };
@@ -67,7 +67,7 @@ pub enum WebSocketError {
     /// The server's answer is none that a WebSocket begins with.
     #[error("{0}")]
     Answer(&'static str),
-    /// A message is longer than [`Limits::ws_message`].
+    /// A message is longer than [`Limits::ws_message`], or says that it will be.
     #[error("a message is too long")]
     MessageTooLong,
     /// A frame breaks the rules.
@@ -115,10 +115,11 @@ impl WebSocket {
             peer: PeerInfo::default(),
             buffer: Vec::new(),
             used: 0,
-            frames: Frames::default(),
             out: Vec::new(),
             room: limits.handshake_bytes,
             longest: limits.ws_message,
+            gathered: None,
+            finished: 0,
         })
     }
 }
@@ -168,11 +169,13 @@ struct Session {
     buffer: Vec<u8>,
     /// How much of the buffer the frames before have used, or is known not to hold the head's end.
     used: usize,
-    /// Where in the peer's frames the last byte is.
-    frames: Frames,
     out: Vec<u8>,
     room: usize,
     longest: usize,
+    /// How long the parts are that have come of a message, while others are missing.
+    gathered: Option<u64>,
+    /// How many messages have come to their end, control frames between them included.
+    finished: u64,
 }
 
 enum Phase {
@@ -204,9 +207,6 @@ impl Layer for Session {
     }
 
     fn receive(&mut self, data: &[u8]) {
-        if matches!(self.phase, Phase::Open(_)) {
-            self.frames.pass(data);
-        }
         if !matches!(self.phase, Phase::Ended) {
             self.buffer.extend_from_slice(data);
         }
@@ -248,7 +248,8 @@ impl Layer for Session {
     }
 
     fn unfinished(&self) -> Option<u64> {
-        self.frames.unfinished().filter(|_| matches!(self.phase, Phase::Open(_)))
+        let is_begun = self.gathered.is_some() || !self.buffer.is_empty();
+        (is_begun && matches!(self.phase, Phase::Open(_))).then_some(self.finished)
     }
 }
 
@@ -286,45 +287,89 @@ impl Session {
             .write_buffer_size(0)
             .max_message_size(Some(self.longest))
             .max_frame_size(Some(self.longest));
-        self.frames.pass(&self.buffer);
         self.phase = Phase::Open(Box::new(WebSocketContext::new(role, Some(config))));
         Some(Rise::Open(std::mem::take(&mut self.peer)))
     }
 
     /// Reads frames until they make something for above.
     fn read(&mut self) -> Option<Rise> {
-        let (Phase::Open(context) | Phase::Closing(context)) = &mut self.phase else { return None };
         loop {
-            let pipe = &mut Pipe { buffer: &self.buffer, used: &mut self.used, out: &mut self.out };
+            let rest = &self.buffer[self.used..];
+            let Some(head) = Head::read(rest) else { return self.keep_rest() };
+            if let Err(refusal) = self.judge(&head) {
+                return Some(self.fail(refusal));
+            }
+            // The library gets whole frames, and holds nothing for what has not come.
+            if rest.len() < head.whole() {
+                return self.keep_rest();
+            }
+            let begin = self.used;
+            self.used += head.whole();
+            self.count(&head);
+            let (Phase::Open(context) | Phase::Closing(context)) = &mut self.phase else { return None };
+            let frame = &self.buffer[begin..self.used];
+            let pipe = &mut Pipe { buffer: frame, used: &mut 0, out: &mut self.out };
             let error = match context.read(pipe) {
                 Ok(Message::Text(text)) => return Some(Rise::Data(text.into())),
                 Ok(Message::Binary(data)) => return Some(Rise::Data(data)),
-                // RFC 7118 §6: they keep the connection alive.
-                Ok(Message::Ping(_) | Message::Pong(_)) => return Some(Rise::Data(Bytes::new())),
+                Ok(Message::Ping(_) | Message::Pong(_)) => {
+                    // The answer is still inside.
+                    let _late = context.flush(pipe);
+                    // RFC 7118 §6: they keep the connection alive.
+                    return Some(Rise::Data(Bytes::new()));
+                }
                 Ok(Message::Frame(_)) => continue,
                 Ok(Message::Close(_)) => {
                     // The answer may still be inside. A server learns here that it was the last.
                     let _over = context.flush(pipe);
                     return Some(self.end(Ok(())));
                 }
-                Err(E::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // All of it was taken, and what is idle holds nothing.
-                    (self.buffer, self.used) = (Vec::new(), 0);
-                    return None;
-                }
+                // A part of a message.
+                Err(E::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(E::ConnectionClosed | E::AlreadyClosed) => return Some(self.end(Ok(()))),
                 Err(error) => error,
             };
-            let (code, error) = match error {
-                E::Capacity(CapacityError::MessageTooLong { .. }) => {
-                    (CloseCode::Size, WebSocketError::MessageTooLong)
-                }
+            return Some(self.fail(match error {
+                E::Capacity(CapacityError::MessageTooLong { .. }) => TOO_LONG,
                 E::Utf8(why) => (CloseCode::Invalid, WebSocketError::Frame(why.into())),
                 error => (CloseCode::Protocol, WebSocketError::Frame(error.to_string().into())),
-            };
-            self.say_end(code);
-            return Some(self.end(Err(error.into())));
+            }));
         }
+    }
+
+    /// Refuses a frame for what it says, before any of the rest is held.
+    fn judge(&self, head: &Head) -> Result<(), (CloseCode, WebSocketError)> {
+        if head.is_control {
+            let too_long =
+                || (CloseCode::Protocol, WebSocketError::Frame("a control frame is too long".into()));
+            return if head.payload > CONTROL_MOST { Err(too_long()) } else { Ok(()) };
+        }
+        let length = self.gathered.unwrap_or(0).saturating_add(head.payload);
+        if usize::try_from(length).is_ok_and(|length| length <= self.longest) {
+            Ok(())
+        } else {
+            Err(TOO_LONG)
+        }
+    }
+
+    fn count(&mut self, head: &Head) {
+        if !head.is_control {
+            let length = self.gathered.unwrap_or(0).saturating_add(head.payload);
+            self.gathered = (!head.is_last).then_some(length);
+        }
+        self.finished += u64::from(self.gathered.is_none());
+    }
+
+    /// Keeps what is not used yet. What is idle holds nothing.
+    fn keep_rest(&mut self) -> Option<Rise> {
+        self.buffer = self.buffer.split_off(self.used);
+        self.used = 0;
+        None
+    }
+
+    fn fail(&mut self, (code, error): (CloseCode, WebSocketError)) -> Rise {
+        self.say_end(code);
+        self.end(Err(error.into()))
     }
 
     /// Sends a frame that ends it, unless one was sent.
@@ -491,6 +536,8 @@ impl Write for Pipe<'_> {
 
 /// The subprotocol (RFC 7118 §4).
 const SIP: &str = "sip";
+
+const TOO_LONG: (CloseCode, WebSocketError) = (CloseCode::Size, WebSocketError::MessageTooLong);
 
 /// What is read at a time, and kept for each connection.
 const READ: usize = 4096;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{
     rig::*,
-    socket::{BINARY, PING, TEXT, frame, raw, request},
+    socket::{BINARY, CLOSE, PING, TEXT, frame, raw, request},
 };
 use crate::{
     Input, Output,
@@ -211,6 +211,23 @@ fn a_frame_of_half_the_world_is_refused() {
     }
 }
 
+/// So is what the parts of a message come to, and a control frame (RFC 6455 §5.5): before any of the rest is held.
+#[test]
+fn a_part_is_refused_for_what_it_says() {
+    let limits = Limits { ws_message: 1000, ..Limits::default() };
+    for (first, told, code) in [(0x80, 401_u16, 1009_u16), (0x00, 401, 1009), (PING, 126, 1002)] {
+        let mut rig = raw(&limits);
+        rig.raw(&frame(0x01, &[b'x'; 600], true));
+        let head = |told: u16| [&[first, 0xfe][..], &told.to_be_bytes()].concat();
+        let mask = [0; 4];
+        rig.raw(&head(told));
+        rig.raw(&mask);
+        let kind = if code == 1009 { IoKind::Limit } else { IoKind::Protocol };
+        assert_eq!(rig.server.closed(), Some(Some(kind)), "{first:x}");
+        assert_eq!(rig.server.left, frame(CLOSE, &code.to_be_bytes(), false));
+    }
+}
+
 /// A message has its time from its first byte to its last, in one frame or in fragments, whatever control frames come between; the
 /// next one has its own.
 #[test]
@@ -241,6 +258,56 @@ fn a_message_that_does_not_end_is_ended() {
         assert_eq!((rig.server.closed(), rig.server.reset), (Some(Some(IoKind::TimedOut)), true));
         assert_eq!(failure(&rig), Some(WireError::HalfMessage));
         assert_eq!(rig.server.wire.stats().broken, 1);
+    }
+}
+
+/// Once our end is told nothing follows, whatever still comes.
+#[test]
+fn nothing_is_sent_after_the_end() {
+    for proto in [Proto::Tls, Proto::Wss] {
+        let mut rig = limited(&Limits::default());
+        let remote = addr(1, 5061);
+        rig.server.want(Output::Bind { socket: LISTENER, proto, addr: remote });
+        rig.client.want(Output::Connect { conn: NEAR, proto, remote, name: name("example.com") });
+        while rig.client.wire.poll_output().is_some() {}
+        let connected = Input::Connected { conn: NEAR, local: addr(2, 9), peer: Default::default() };
+        rig.client.input(rig.now, connected);
+        let Some(Output::Send { data: hello, .. }) = rig.client.wire.poll_output() else {
+            panic!("no hello")
+        };
+        rig.drain_raw();
+        rig.accept_raw(FAR);
+        rig.raw(&hello);
+        rig.client.close(CloseHow::Flush);
+        let end = Output::Close { conn: NEAR, how: CloseHow::Flush };
+        assert_eq!(rig.client.wire.poll_output(), Some(end));
+        let answer = rig.server.left.clone();
+        rig.client.input(rig.now, Input::Received { conn: NEAR, data: &answer });
+        assert_eq!((rig.client.wire.poll_output(), rig.client.peer()), (None, None));
+        rig.client.input(rig.now, Input::Closed { conn: NEAR, error: None });
+        assert_eq!(rig.client.closed(), Some(None));
+    }
+}
+
+/// Whoever ends in order without having read what it made due is told of once.
+#[test]
+fn an_end_that_is_over_the_limit_is_told_once() {
+    let limits = Limits { unsent: 1000, ..Limits::default() };
+    for ended_here in [false, true] {
+        let mut rig = raw(&limits);
+        rig.server.drains = false;
+        rig.raw(&frame(PING, &[0; 98], true).repeat(10));
+        if ended_here {
+            rig.server.close(CloseHow::Flush);
+        } else {
+            let end = frame(CLOSE, &1000_u16.to_be_bytes(), true);
+            rig.server.input(rig.now, Input::Received { conn: FAR, data: &end });
+        }
+        let ends: Vec<Output> = std::iter::from_fn(|| rig.server.wire.poll_output()).collect();
+        assert_eq!(ends, [Output::Close { conn: FAR, how: CloseHow::Reset }], "{ended_here}");
+        let heard = rig.server.wire.machine().heard.iter();
+        let told = heard.filter(|input| matches!(input.as_input(), Input::Closed { .. })).count();
+        assert_eq!(told, 1, "{ended_here}");
     }
 }
 

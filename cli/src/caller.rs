@@ -31,6 +31,8 @@ pub(crate) struct Aim {
 pub(crate) enum BadAim {
     #[error("{0} is no SIP URI with a host: write sip:USER@HOST or sip:HOST:PORT")]
     NotSip(UriBuf),
+    #[error("{0} names no transport that there is: use udp, tcp, tls, ws or wss")]
+    Transport(UriBuf),
     #[error("{0} has no TLS, which sips needs: use another transport")]
     Insecure(UriBuf),
     #[error("{0} has no address: check the name, or use an IP address")]
@@ -43,7 +45,7 @@ impl BadAim {
     /// Returns the code with which the program ends.
     pub(crate) const fn exit(&self) -> Exit {
         match self {
-            Self::NotSip(_) | Self::Insecure(_) => Exit::Local,
+            Self::NotSip(_) | Self::Transport(_) | Self::Insecure(_) => Exit::Local,
             Self::NoAddress(_) | Self::NoRoute(_) => Exit::Unreachable,
         }
     }
@@ -57,7 +59,7 @@ impl Aim {
         let Some(host) = named else { return Err(BadAim::NotSip(uri)) };
         let proto = match proto_of(read) {
             Ok(proto) => proto,
-            Err(BadTransport::Unknown) => return Err(BadAim::NotSip(uri)),
+            Err(BadTransport::Unknown) => return Err(BadAim::Transport(uri)),
             Err(BadTransport::Insecure) => return Err(BadAim::Insecure(uri)),
         };
         let port = read.port().unwrap_or_else(|| proto.default_port());

@@ -22,6 +22,8 @@ pub(crate) enum BadListen {
     Form(String),
     #[error("transport {0} is not built into this version yet: use udp, tcp, tls, ws or wss")]
     Transport(String),
+    #[error("there is no transport {0}: use udp, tcp, tls, ws or wss")]
+    Unknown(String),
     #[error("{0:?} has no TLS: write sips:HOST:PORT, or sips:HOST:PORT;transport=ws")]
     Insecure(String),
     #[error("{0:?} is no address of a host: use an IP address, such as 127.0.0.1 or [::1]")]
@@ -47,7 +49,7 @@ impl FromStr for Listen {
             return Err(form());
         }
         let proto = proto_of(uri).map_err(|fault| match fault {
-            BadTransport::Unknown => form(),
+            BadTransport::Unknown => BadListen::Unknown(uri.transport().unwrap_or_default().into()),
             BadTransport::Insecure => BadListen::Insecure(text.into()),
         })?;
         if proto == Proto::Sctp {
@@ -153,6 +155,9 @@ mod tests {
         }
         let later = "sip:127.0.0.1;transport=sctp".parse::<Listen>().expect_err("it is no part of it");
         assert!(later.to_string().contains("not built into this version yet"), "{later}");
+        // T01.03: the transport is named.
+        let other = "sip:127.0.0.1;transport=other".parse::<Listen>().expect_err("there is none");
+        assert_eq!(other.to_string(), "there is no transport other: use udp, tcp, tls, ws or wss");
         let bare = "sips:127.0.0.1;transport=udp".parse::<Listen>();
         assert!(matches!(bare, Err(BadListen::Insecure(_))), "{bare:?}");
         let nowhere = "sip:nowhere.invalid".parse::<Listen>();

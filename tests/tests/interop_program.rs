@@ -75,6 +75,11 @@ fn failures_have_codes() {
     assert_ends(&["options", &silent, "--timeout", "1s"], 3, "no answer in time");
     assert_ends(&["call", &silent, "--timeout", "1s"], 3, "no answer after 1s");
     assert_ends(&["call", "sips:127.0.0.1;transport=udp"], 1, "has no TLS, which sips needs");
+    assert_ends(
+        &["call", "sip:127.0.0.1;transport=pigeon"],
+        1,
+        "names no transport that there is: use udp, tcp",
+    );
     assert_ends(&["call", "tel:+1"], 1, "write sip:USER@HOST");
     assert_ends(&["dance"], 1, "unrecognized subcommand");
 }

@@ -2,7 +2,11 @@
 //!
 //! `SANSIP_SEED=n` replays one seed, `SANSIP_SEEDS=n` runs more of them; a failure prints the line that replays it.
 
-use std::{net::IpAddr, ops::Range, time::Duration};
+use std::{
+    net::IpAddr,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use sansip::{Body, Config, Method, Outgoing, Reply};
 use sansip_sim::{Draws, Place, Plan, Segments, Sim, here};
@@ -94,9 +98,21 @@ fn checks_see_violations() {
     }
 }
 
+/// Plays a plan, and says how long a seed takes; `--nocapture` shows it.
 fn run(plan: &Plan, place: &Place) {
-    if let Err(failure) = plan.run(place, swarm) {
+    let mut times = Vec::new();
+    let played = plan.run(place, |sim| {
+        let begin = Instant::now();
+        swarm(sim);
+        times.push((begin.elapsed(), sim.seed()));
+    });
+    if let Err(failure) = played {
         panic!("{failure}");
+    }
+    let all: Duration = times.iter().map(|(time, _)| *time).sum();
+    let each = all / u32::try_from(times.len()).unwrap_or(u32::MAX).max(1);
+    if let Some((most, seed)) = times.iter().max() {
+        println!("{} runs in {all:.1?}: {each:.1?} a seed, {most:.1?} at most, for seed {seed}", times.len());
     }
 }
 

@@ -271,12 +271,24 @@ impl Service for Phone {
     }
 }
 
-/// Makes the URI by which an endpoint at an address is reached over a transport.
+/// Makes the URI by which an endpoint at an address is reached over a transport. What says secure WebSocket is `sips` and
+/// `ws` together (RFC 7118 §5.3).
 ///
 /// # Panics
 /// If the transport has no such URI.
 pub fn uri(addr: SocketAddr, proto: Proto) -> UriBuf {
-    uri_of(&format!("sip:{addr};transport={proto}"))
+    uri_at(&addr.to_string(), proto)
+}
+
+/// Makes such a URI for a host and a port.
+///
+/// # Panics
+/// If the transport has no such URI.
+pub fn uri_at(place: &str, proto: Proto) -> UriBuf {
+    match proto {
+        Proto::Wss => uri_of(&format!("sips:{place};transport=ws")),
+        proto => uri_of(&format!("sip:{place};transport={proto}")),
+    }
 }
 
 /// Reads a URI.

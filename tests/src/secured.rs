@@ -10,11 +10,11 @@ use std::{
     time::Duration,
 };
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SanType};
 use rustls::{crypto::ring, time_provider::DefaultTimeProvider};
 use sansip::{
     Config, Host, Proto, Seed,
-    wire::{Tls, WebSocket, Wire, trust_pem},
+    wire::{Certificate, Tls, WebSocket, Wire, trust_pem},
 };
 
 use crate::{Driver, Finished, Peer, Phone, Process, Program, free_port, program::wait_until_idle};
@@ -22,12 +22,52 @@ use crate::{Driver, Finished, Peer, Phone, Process, Program, free_port, program:
 /// How long the program may take to open its sockets, to read its files or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// One who vouches for others.
+#[derive(Debug)]
+pub(crate) struct Issuer {
+    issuer: rcgen::Issuer<'static, KeyPair>,
+    ca: String,
+}
+
+impl Issuer {
+    /// Makes one.
+    pub(crate) fn new(name: &str) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let ca = params.self_signed(&key).expect("a certificate").pem();
+        Self { issuer: rcgen::Issuer::new(params, key), ca }
+    }
+
+    /// Makes a certificate for addresses and names.
+    pub(crate) fn certificate(&self, addresses: &[IpAddr], names: &[&str]) -> Certificate {
+        let [chain, key] = self.pem(addresses, names);
+        let provider = ring::default_provider();
+        Certificate::from_pem(chain.as_bytes(), key.as_bytes(), &provider).expect("its own certificate")
+    }
+
+    /// Returns what a client needs to trust it.
+    pub(crate) fn client(&self) -> Tls {
+        let roots = trust_pem(self.ca.as_bytes()).expect("its own certificate");
+        Tls::new(Arc::new(ring::default_provider()), Arc::new(DefaultTimeProvider)).roots(roots)
+    }
+
+    /// Makes a certificate and its key.
+    fn pem(&self, addresses: &[IpAddr], names: &[&str]) -> [String; 2] {
+        let key = KeyPair::generate().expect("a key");
+        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let mut params = CertificateParams::new(names).expect("they are names");
+        params.subject_alt_names.extend(addresses.iter().copied().map(SanType::IpAddress));
+        [params.signed_by(&key, &self.issuer).expect("a certificate").pem(), key.serialize_pem()]
+    }
+}
+
 /// One who vouches for the addresses of loopback, with its files in a folder that goes with it.
 #[derive(Debug)]
 pub struct Authority {
     folder: PathBuf,
-    issuer: Issuer<'static, KeyPair>,
-    ca: String,
+    issuer: Issuer,
 }
 
 impl Authority {
@@ -40,13 +80,9 @@ impl Authority {
         let name = format!("sansip-ca-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(&name);
         fs::create_dir_all(&folder).expect("there is room");
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let ca = params.self_signed(&key).expect("a certificate").pem();
-        fs::write(folder.join("ca.pem"), &ca).expect("there is room");
-        Self { folder, issuer: Issuer::new(params, key), ca }
+        let issuer = Issuer::new(&name);
+        fs::write(folder.join("ca.pem"), &issuer.ca).expect("there is room");
+        Self { folder, issuer }
     }
 
     /// Writes a new certificate for the addresses of loopback and its key into two files.
@@ -54,13 +90,10 @@ impl Authority {
     /// # Panics
     /// If they cannot be written.
     pub fn certify(&self, chain: &Path, key_file: &Path) {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
         let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        params.subject_alt_names = addresses.map(SanType::IpAddress).into();
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        fs::write(chain, certificate.pem()).expect("there is room");
-        fs::write(key_file, key.serialize_pem()).expect("there is room");
+        let [certificate, key] = self.issuer.pem(&addresses, &[]);
+        fs::write(chain, certificate).expect("there is room");
+        fs::write(key_file, key).expect("there is room");
     }
 
     /// Returns the file with the certificate by which it vouches.
@@ -74,12 +107,8 @@ impl Authority {
     }
 
     /// Returns what a client needs to trust it.
-    ///
-    /// # Panics
-    /// If it is no authority, which cannot be.
     pub fn client(&self) -> Tls {
-        let roots = trust_pem(self.ca.as_bytes()).expect("its own certificate");
-        Tls::new(Arc::new(ring::default_provider()), Arc::new(DefaultTimeProvider)).roots(roots)
+        self.issuer.client()
     }
 
     /// Puts TLS and WebSocket around a phone, so that it trusts this authority.

@@ -1,6 +1,6 @@
 use std::{
     collections::VecDeque,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,11 +20,15 @@ pub(crate) struct Stranger {
 /// How a stranger behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// Opens a UDP socket and says nothing.
+    /// Opens a UDP socket, whatever the transport, and says nothing.
+    NoListener,
+    /// Takes what comes over the transport, handshakes included, and says nothing.
     Deaf,
+    /// Accepts connections, but is silent in the handshakes of TLS and WebSocket.
+    NoHandshake,
     /// Listens for connections and resets each as soon as something comes over it.
     HangsUp,
-    /// Opens a connection and sends these bytes over it.
+    /// Opens a connection and sends these bytes over it, as one message if the transport has messages.
     Says(SocketAddr, Bytes),
 }
 
@@ -61,13 +65,14 @@ impl Log {
 }
 
 impl Stranger {
-    pub(crate) fn new(ip: IpAddr, conduct: Manner, bell: Arc<Bell>) -> Self {
-        let (socket, addr) = (SocketId(1), SocketAddr::new(ip, 0));
+    pub(crate) fn new(addr: SocketAddr, proto: Proto, conduct: Manner, bell: Arc<Bell>) -> Self {
+        let bind = |proto| Output::Bind { socket: SocketId(1), proto, addr };
         let first = match &conduct {
-            Manner::Deaf => Output::Bind { socket, proto: Proto::Udp, addr },
-            Manner::HangsUp => Output::Bind { socket, proto: Proto::Tcp, addr },
+            Manner::NoListener => bind(Proto::Udp),
+            Manner::NoHandshake => bind(Proto::Tcp),
+            Manner::Deaf | Manner::HangsUp => bind(proto),
             Manner::Says(remote, _) => {
-                Output::Connect { conn: ConnId(2), proto: Proto::Tcp, remote: *remote, name: None }
+                Output::Connect { conn: ConnId(2), proto, remote: *remote, name: None }
             }
         };
         Self { conduct, outputs: [first].into(), log: Log::default(), bell }

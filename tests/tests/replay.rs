@@ -8,8 +8,8 @@ use sansip::{
 };
 use sansip_sim::{Node, Sim};
 use sansip_tests::{
-    Conduct, Family, Note, OnAsyncStd, OnSmol, OnThreads, OnTokio, Phone, Resting, Rig, Simulated, invite,
-    uri,
+    Conduct, Family, Note, OnAsyncStd, OnSmol, OnThreads, OnTokio, Over, Phone, Resting, Rig, Simulated,
+    invite, uri,
 };
 
 /// Takes the recording that a host has made so far.
@@ -31,7 +31,8 @@ fn replay(seed: &Seed, records: &[Record]) -> Vec<Output> {
 }
 
 /// Runs a call with ringing, a deferred answer and BYE, and returns the recordings of both sides.
-fn record_a_call<R: Rig>(rig: &mut R, proto: Proto) -> [Vec<Record>; 2] {
+fn record_a_call<R: Rig>(rig: &mut R) -> [Vec<Record>; 2] {
+    let proto = rig.over().proto;
     let alice = rig.start(Config::default(), |addr| Phone::new().listens(proto, addr));
     let bob =
         rig.start(Config::default(), |addr| Phone::new().listens(proto, addr).invites(Conduct::RingAndDefer));
@@ -68,51 +69,55 @@ fn record_a_call<R: Rig>(rig: &mut R, proto: Proto) -> [Vec<Record>; 2] {
     [alice, bob].map(|party| rig.on(party, |host, _| drain(host)))
 }
 
-fn replays<R: Rig>(rig: &mut R, proto: Proto) {
-    for (party, records) in record_a_call(rig, proto).into_iter().enumerate() {
+fn replays<R: Rig>(rig: &mut R) {
+    for (party, records) in record_a_call(rig).into_iter().enumerate() {
         assert!(records.len() > 10, "a whole call was recorded");
         assert_eq!(replay(&rig.seed_of(party), &records), outputs(&records), "party {party}");
     }
 }
 
+fn replays_over_each<R: Rig>() {
+    std::thread::scope(|scope| {
+        for proto in [Proto::Udp, Proto::Tcp, Proto::Tls, Proto::Ws, Proto::Wss] {
+            scope.spawn(move || replays(&mut R::new(Over { proto, family: Family::V4 })));
+        }
+    });
+}
+
 #[test]
 fn d2_a_call_on_tokio_replays_byte_for_byte() {
-    replays(&mut OnTokio::new(Family::V4), Proto::Udp);
-    replays(&mut OnTokio::new(Family::V4), Proto::Tcp);
+    replays_over_each::<OnTokio>();
 }
 
 #[test]
 fn d2_a_call_on_threads_replays_byte_for_byte() {
-    replays(&mut OnThreads::new(Family::V4), Proto::Udp);
-    replays(&mut OnThreads::new(Family::V4), Proto::Tcp);
+    replays_over_each::<OnThreads>();
 }
 
 #[test]
 fn d2_a_call_on_smol_and_on_async_std_replays_byte_for_byte() {
-    for proto in [Proto::Udp, Proto::Tcp] {
-        replays(&mut OnSmol::new(Family::V4), proto);
-        replays(&mut OnAsyncStd::new(Family::V4), proto);
-    }
+    replays_over_each::<OnSmol>();
+    replays_over_each::<OnAsyncStd>();
 }
 
 #[test]
 fn d2_a_call_under_loss_replays_byte_for_byte() {
     for proto in [Proto::Udp, Proto::Tcp] {
-        let mut rig = Simulated::new(Family::V4);
+        let mut rig = Simulated::new(Over { proto, family: Family::V4 });
         rig.sim()
             .net()
             .everywhere()
             .loss(0.3)
             .duplicate(0.2)
             .delay(Duration::from_millis(5)..Duration::from_millis(300));
-        replays(&mut rig, proto);
+        replays(&mut rig);
     }
 }
 
 #[test]
 fn d2_a_replay_sees_a_change_of_seed_or_recording() {
-    let mut rig = Simulated::new(Family::V4);
-    let [alice, _] = record_a_call(&mut rig, Proto::Udp);
+    let mut rig = Simulated::new(Over { proto: Proto::Udp, family: Family::V4 });
+    let [alice, _] = record_a_call(&mut rig);
     assert_ne!(replay(&Seed::from_u64(99), &alice), outputs(&alice), "another seed draws other tags");
     let first_command = alice.iter().position(|record| matches!(record, Record::Command { .. }));
     let request = alice
@@ -127,9 +132,9 @@ fn d2_a_replay_sees_a_change_of_seed_or_recording() {
 #[test]
 fn d2_a_recording_written_as_json_lines_replays() {
     for proto in [Proto::Udp, Proto::Tcp] {
-        let mut rig = Simulated::new(Family::V6);
+        let mut rig = Simulated::new(Over { proto, family: Family::V6 });
         rig.sim().net().everywhere().loss(0.2);
-        for (party, records) in record_a_call(&mut rig, proto).into_iter().enumerate() {
+        for (party, records) in record_a_call(&mut rig).into_iter().enumerate() {
             let lines: Vec<String> =
                 records.iter().map(|record| serde_json::to_string(record).expect("a line")).collect();
             let read: Vec<Record> =
@@ -155,8 +160,8 @@ fn d2_commands_and_config_survive_json() {
 /// The application's last word can come from a recording: an `AskId` read back from text names the same question.
 #[test]
 fn d2_an_ask_id_from_a_recording_answers_in_the_replay() {
-    let mut rig = Simulated::new(Family::V4);
-    let [_, bob] = record_a_call(&mut rig, Proto::Udp);
+    let mut rig = Simulated::new(Over { proto: Proto::Udp, family: Family::V4 });
+    let [_, bob] = record_a_call(&mut rig);
     let answered = |record: &Record| match record {
         Record::Command { command: Command::Answer { ask, verdict: Verdict::Reply(reply) }, .. } => {
             (reply.code() == StatusCode::OK).then_some(*ask)

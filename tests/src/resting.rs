@@ -3,7 +3,7 @@ use std::{
     thread,
 };
 
-use sansip::{DialogHandle, Endpoint, Host, Input, Instant, Machine, Output, Record, Service};
+use sansip::{DialogHandle, Endpoint, Host, Input, Instant, Limits, Machine, Output, Record, Service};
 use sansip_sim::silence;
 
 /// A host that has to come to rest when its test is over.
@@ -74,6 +74,10 @@ impl<S: Calls> Machine for Resting<S> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.host.poll_timeout()
+    }
+
+    fn limits(&self) -> Option<&Limits> {
+        self.host.limits()
     }
 
     fn poll_record(&mut self) -> Option<Record> {

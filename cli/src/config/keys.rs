@@ -215,6 +215,8 @@ section! {
         connections_per_peer: usize,
         /// Connections at once in the handshakes of TLS and WebSocket, beside those.
         handshakes: usize,
+        /// Those of them with one address.
+        handshakes_per_peer: usize,
         /// Bytes that a peer may need for each of these handshakes.
         handshake_bytes: usize,
         /// Bytes of one WebSocket message.

@@ -48,6 +48,8 @@ pub struct Limits {
     /// Connections at once that TLS or WebSocket is only beginning or still ending, beside those that count as
     /// [`connections`](Self::connections). One more is reset at once.
     pub handshakes: usize,
+    /// Those of them that are connections with one peer address. One more is reset at once.
+    pub handshakes_per_peer: usize,
     /// Bytes that a peer may need for each of the handshakes of TLS and WebSocket. More ends the connection.
     pub handshake_bytes: usize,
     /// Bytes of one WebSocket message. More ends the connection.
@@ -131,6 +133,7 @@ impl Default for Limits {
             connections_per_listener: 16_384,
             connections_per_peer: 12_288,
             handshakes: 2048,
+            handshakes_per_peer: 1536,
             handshake_bytes: 32_768,
             // What head and body may have, so that a message over one of them still gets its answer.
             ws_message: 65_535 + (1 << 20),

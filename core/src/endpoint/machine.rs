@@ -1,5 +1,5 @@
 use crate::{
-    base::Instant,
+    base::{Instant, Limits},
     decision::Record,
     transport::{Input, Output},
 };
@@ -17,6 +17,11 @@ pub trait Machine {
 
     /// Returns when the machine wants its next input at the latest, `None` if it waits for peers only.
     fn poll_timeout(&self) -> Option<Instant>;
+
+    /// Returns the limits that hold now, for whoever stands around the machine to keep too; `None` if it has none.
+    fn limits(&self) -> Option<&Limits> {
+        None
+    }
 
     /// Returns the next row of the recording, if one is being made.
     fn poll_record(&mut self) -> Option<Record> {
@@ -50,6 +55,10 @@ impl<M: Machine + ?Sized> Machine for Box<M> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         (**self).poll_timeout()
+    }
+
+    fn limits(&self) -> Option<&Limits> {
+        (**self).limits()
     }
 
     fn poll_record(&mut self) -> Option<Record> {

@@ -10,7 +10,7 @@ mod views;
 use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
-    base::{Instant, Seed, TimerQueue},
+    base::{Instant, Limits, Seed, TimerQueue},
     call::{CallCx, CallTable, Walk},
     decision::{
         AlarmId, Command, CommandError, Config, ConfigError, Event, InputBuf, Outcome, Record, Settings,
@@ -289,6 +289,10 @@ impl Machine for Endpoint {
     fn poll_timeout(&self) -> Option<Instant> {
         let walks = self.walks.iter().map(Walk::settles_at).min();
         [self.cx.transport.next_timeout(), self.timers.next(), walks].into_iter().flatten().min()
+    }
+
+    fn limits(&self) -> Option<&Limits> {
+        Some(self.cx.settings.limits())
     }
 
     fn poll_record(&mut self) -> Option<Record> {

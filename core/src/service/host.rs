@@ -5,7 +5,7 @@ use std::{
 };
 
 use crate::{
-    base::Instant,
+    base::{Instant, Limits},
     decision::{
         Answer, Ask, AskId, ClientEnd, ClientHandle, Command, Decision, DialogHandle, Event, Outgoing,
         Question, Record, Reply, SendError, Verdict,
@@ -237,6 +237,10 @@ impl<S: Service> Machine for Host<S> {
     fn poll_timeout(&self) -> Option<Instant> {
         // A service that has not started yet, or has events left, wants its next input at once.
         if self.behind || !self.started { Some(self.now) } else { self.endpoint.poll_timeout() }
+    }
+
+    fn limits(&self) -> Option<&Limits> {
+        self.endpoint.limits()
     }
 
     fn poll_record(&mut self) -> Option<Record> {

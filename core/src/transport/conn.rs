@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -472,7 +472,8 @@ impl Transport {
     }
 }
 
-fn count_down<K: Ord>(counts: &mut std::collections::BTreeMap<K, usize>, key: K) {
+/// Takes one off a count, and forgets one that is nothing.
+pub(crate) fn count_down<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
     match counts.get_mut(&key) {
         Some(count) if *count > 1 => *count -= 1,
         Some(_) => drop(counts.remove(&key)),

@@ -25,6 +25,7 @@ use crate::{
 
 use self::{conn::Conn, stun::Probe};
 pub(crate) use self::{
+    conn::count_down,
     flow::{Flow, Outbound, Owner, Target, is_wildcard},
     resolve::NotBegun,
     stun::{Class, StunMessage, is_stun},

@@ -47,7 +47,7 @@ mod ws;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use bytes::Bytes;
@@ -56,7 +56,7 @@ use crate::{
     base::{Instant, Limits},
     decision::Record,
     endpoint::{Machine, Nested},
-    transport::{CloseHow, ConnId, DnsName, Input, IoKind, Output, PeerInfo, Proto, SocketId},
+    transport::{CloseHow, ConnId, DnsName, Input, IoKind, Output, PeerInfo, Proto, SocketId, count_down},
 };
 
 pub use self::error::{WireError, WireFailure, WireStats};
@@ -81,14 +81,37 @@ pub struct Wire<M> {
     stages: BTreeMap<ConnId, Stage>,
     /// When to give up on connections, in order.
     deadlines: BTreeSet<(Instant, ConnId)>,
-    /// How many of the connections the machine does not reckon with.
-    outside: usize,
+    outside: Outside,
     outputs: VecDeque<Output>,
     /// What the machine has to be told.
     news: VecDeque<Input<'static>>,
     now: Instant,
     stats: WireStats,
     last_failure: Option<WireFailure>,
+}
+
+/// How many of the connections the machine does not reckon with, and how many of those are of which peer.
+#[derive(Default)]
+struct Outside {
+    all: usize,
+    of_peer: BTreeMap<IpAddr, usize>,
+}
+
+impl Outside {
+    fn has_room(&self, limits: &Limits, peer: IpAddr) -> bool {
+        let of_peer = self.of_peer.get(&peer).copied().unwrap_or_default();
+        self.all < limits.handshakes && of_peer < limits.handshakes_per_peer
+    }
+
+    fn add(&mut self, peer: IpAddr) {
+        self.all += 1;
+        *self.of_peer.entry(peer).or_default() += 1;
+    }
+
+    fn remove(&mut self, peer: IpAddr) {
+        self.all -= 1;
+        count_down(&mut self.of_peer, peer);
+    }
 }
 
 /// Which end of a connection this is.
@@ -104,7 +127,7 @@ enum End<'a> {
 
 impl<M: Machine> Wire<M> {
     /// Stands around a machine. Without [`set_tls`](Self::set_tls) and [`set_websocket`](Self::set_websocket) nothing changes for
-    /// it. These limits stay; those of an endpoint inside may change by a command.
+    /// it. These limits hold for a machine that has none of its own; those of an endpoint are its own, as they are now.
     pub fn new(machine: M, limits: &Limits) -> Self {
         Self {
             machine,
@@ -116,7 +139,7 @@ impl<M: Machine> Wire<M> {
             listeners: BTreeMap::new(),
             stages: BTreeMap::new(),
             deadlines: BTreeSet::new(),
-            outside: 0,
+            outside: Outside::default(),
             outputs: VecDeque::new(),
             news: VecDeque::new(),
             now: Instant::EPOCH,
@@ -158,14 +181,19 @@ impl<M: Machine> Wire<M> {
         self.last_failure.as_ref()
     }
 
+    /// Returns the limits that hold now.
+    fn limits(&self) -> &Limits {
+        self.machine.limits().unwrap_or(&self.limits)
+    }
+
     /// Builds the layers of a connection; `None` for what passes through, because it needs none or is not set up.
     fn layers(&self, proto: Proto, end: End<'_>) -> Option<Vec<Box<dyn Layer>>> {
         #[cfg(feature = "tls")]
-        let tls = || self.tls.as_ref()?.layer(proto, end, &self.limits);
+        let tls = || self.tls.as_ref()?.layer(proto, end, self.limits());
         #[cfg(not(feature = "tls"))]
         let tls = || None;
         #[cfg(feature = "ws")]
-        let ws = || Some(self.websocket.as_ref()?.layer(proto, end, &self.limits));
+        let ws = || Some(self.websocket.as_ref()?.layer(proto, end, self.limits()));
         #[cfg(not(feature = "ws"))]
         let ws = || None;
         match proto {
@@ -229,7 +257,8 @@ impl<M: Machine> Wire<M> {
             return true;
         }
         stage.sent.push(bytes.len(), plain);
-        if stage.sent.overhead() > self.limits.unsent {
+        let overhead = stage.sent.overhead();
+        if overhead > self.limits().unsent {
             // A peer that makes answers due without reading them.
             self.give_up(conn, WireError::Unread);
             return false;
@@ -273,12 +302,13 @@ impl<M: Machine> Wire<M> {
 
     /// Begins with a connection that a peer has opened, unless there are too many that have come no further.
     fn accept(&mut self, socket: SocketId, conn: ConnId, addrs: (SocketAddr, SocketAddr), proto: Proto) {
-        let layers = self.layers(proto, End::Server).filter(|_| self.outside < self.limits.handshakes);
-        let Some(layers) = layers else {
+        let peer = addrs.1.ip();
+        let room = self.outside.has_room(self.limits(), peer);
+        let Some(layers) = room.then(|| self.layers(proto, End::Server)).flatten() else {
             self.stats.refused += 1;
             return self.outputs.push_back(Output::Close { conn, how: CloseHow::Reset });
         };
-        self.outside += 1;
+        self.outside.add(peer);
         self.stages.insert(conn, Stage::new(State::Handshake, Some(socket), addrs, layers));
         self.begin(conn);
     }
@@ -294,7 +324,7 @@ impl<M: Machine> Wire<M> {
     }
 
     fn begin(&mut self, conn: ConnId) {
-        self.set_deadline(conn, Some(self.now + self.limits.handshake));
+        self.set_deadline(conn, Some(self.now + self.limits().handshake));
         if let Some(stage) = self.stages.get_mut(&conn) {
             stage.open();
         }
@@ -334,7 +364,7 @@ impl<M: Machine> Wire<M> {
         };
         let unfinished = stage.unfinished();
         if std::mem::replace(&mut stage.awaited, unfinished) != unfinished {
-            self.set_deadline(conn, unfinished.map(|_| self.now + self.limits.half_message));
+            self.set_deadline(conn, unfinished.map(|_| self.now + self.limits().half_message));
         }
     }
 
@@ -351,7 +381,7 @@ impl<M: Machine> Wire<M> {
             None => Input::Connected { conn, local, peer },
         };
         if stage.socket.is_some() {
-            self.outside -= 1;
+            self.outside.remove(remote.ip());
         }
         self.set_deadline(conn, None);
         self.stats.opened += 1;
@@ -395,14 +425,17 @@ impl<M: Machine> Wire<M> {
 
     /// Lets what was sent last leave, if there is room for it.
     fn linger(&mut self, conn: ConnId, held: bool) {
-        let room = !held || self.outside < self.limits.handshakes;
+        let Some(remote) = self.stages.get(&conn).map(|stage| stage.remote) else { return };
+        let room = !held || self.outside.has_room(self.limits(), remote.ip());
         let Some(stage) = self.stages.get_mut(&conn).filter(|_| room) else {
             self.remove(conn);
             return self.outputs.push_back(Output::Close { conn, how: CloseHow::Reset });
         };
         stage.state = State::Ending;
-        self.outside += usize::from(held);
-        self.set_deadline(conn, Some(self.now + self.limits.linger));
+        if held {
+            self.outside.add(remote.ip());
+        }
+        self.set_deadline(conn, Some(self.now + self.limits().linger));
         self.outputs.push_back(Output::Close { conn, how: CloseHow::Flush });
     }
 
@@ -454,7 +487,7 @@ impl<M: Machine> Wire<M> {
 
     fn expire(&mut self) {
         // What is left over is due at once afterwards.
-        for _ in 0..self.limits.expiries_per_input {
+        for _ in 0..self.limits().expiries_per_input {
             match self.deadlines.first() {
                 Some((at, conn)) if *at <= self.now => self.expire_conn(*conn),
                 _ => return,
@@ -484,7 +517,9 @@ impl<M: Machine> Wire<M> {
     fn remove(&mut self, conn: ConnId) -> Option<Stage> {
         self.set_deadline(conn, None);
         let stage = self.stages.remove(&conn)?;
-        self.outside -= usize::from(!stage.is_held());
+        if !stage.is_held() {
+            self.outside.remove(stage.remote.ip());
+        }
         Some(stage)
     }
 }
@@ -523,6 +558,10 @@ impl<M: Machine> Machine for Wire<M> {
     fn poll_timeout(&self) -> Option<Instant> {
         let own = self.deadlines.first().map(|(at, _)| *at);
         [own, self.machine.poll_timeout()].into_iter().flatten().min()
+    }
+
+    fn limits(&self) -> Option<&Limits> {
+        Some(Self::limits(self))
     }
 
     fn poll_record(&mut self) -> Option<Record> {

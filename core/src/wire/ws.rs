@@ -13,9 +13,9 @@ use tungstenite::{
         client::{Response, generate_key},
         derive_accept_key,
         machine::TryParse as _,
-        server::{Request, create_response},
+        server::Request,
     },
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderValue, StatusCode},
     protocol::{
         CloseFrame, Role, WebSocketConfig, WebSocketContext,
         frame::{Utf8Bytes, coding::CloseCode},
@@ -83,7 +83,10 @@ impl WebSocket {
 
     /// Serves this path and what lies below it; requests for others get 404. May be called for several.
     pub fn serve_path(mut self, path: &str) -> Result<Self, BadPath> {
-        self.paths.push(path.parse()?);
+        match path.contains('?') {
+            false => self.paths.push(path.parse()?),
+            true => return Err(BadPath(path.into())),
+        }
         Ok(self)
     }
 
@@ -397,14 +400,14 @@ fn judge_request(
 ) -> Result<(), WebSocketError> {
     let (refused, more, why) = match read_request(head, served) {
         Ok(request) => {
-            let key = request.headers().get("sec-websocket-key").map_or(&[][..], |key| key.as_bytes());
-            let accept = derive_accept_key(key);
+            let key = once(request.headers(), "sec-websocket-key").unwrap_or_default();
+            let accept = derive_accept_key(key.as_bytes());
             let answer = format!(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                  Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {SIP}\r\n\r\n"
             );
             out.extend_from_slice(answer.as_bytes());
-            peer.origin = text(request.headers(), "origin").map(Into::into);
+            peer.origin = once(request.headers(), "origin").map(Into::into);
             peer.path = request.uri().path_and_query().map(|path| path.as_str().into());
             return Ok(());
         }
@@ -429,39 +432,39 @@ fn read_request(head: &[u8], served: &WebSocket) -> Result<Request, Refusal> {
         }
         Ok(None) | Err(_) => return Err((S::BAD_REQUEST, "", "not an HTTP/1.1 request")),
     };
-    if !request.headers().contains_key("host") {
-        return Err((S::BAD_REQUEST, "", "no Host"));
+    let headers = request.headers();
+    // RFC 9112 §3.2: one, neither none nor two.
+    if headers.get_all("host").iter().count() != 1 {
+        return Err((S::BAD_REQUEST, "", "no Host, or more than one"));
     }
     if !served.paths.is_empty() && !served.paths.iter().any(|path| path.covers(request.uri().path())) {
         return Err((S::NOT_FOUND, "", "the path is not served"));
     }
-    let origin = request.headers().get("origin").map(|origin| origin.as_bytes());
-    let is_served = |origin: &[u8]| served.origins.iter().any(|own| origin == own.as_bytes());
-    if !served.origins.is_empty() && origin.is_some_and(|origin| !is_served(origin)) {
+    let is_served = |origin: &HeaderValue| served.origins.iter().any(|own| origin == own.as_ref());
+    if !served.origins.is_empty() && !headers.get_all("origin").iter().all(is_served) {
         return Err((S::FORBIDDEN, "", "the origin is not served"));
     }
-    match create_response(&request) {
-        Ok(_) => {}
-        Err(E::Protocol(ProtocolError::MissingSecWebSocketVersionHeader)) => {
-            // RFC 6455 §4.4.
-            return Err((S::UPGRADE_REQUIRED, "Sec-WebSocket-Version: 13\r\n", "the version is not 13"));
-        }
-        Err(E::Protocol(
-            ProtocolError::MissingUpgradeWebSocketHeader | ProtocolError::MissingConnectionUpgradeHeader,
-        )) => {
-            return Err((
-                S::UPGRADE_REQUIRED,
-                "Upgrade: websocket\r\n",
-                "no upgrade to WebSocket is asked for",
-            ));
-        }
-        Err(_) => return Err((S::BAD_REQUEST, "", "no usable Sec-WebSocket-Key")),
+    if !upgrades(headers) {
+        return Err((S::UPGRADE_REQUIRED, "Upgrade: websocket\r\n", "no upgrade to WebSocket is asked for"));
+    }
+    if once(headers, "sec-websocket-version") != Some("13") {
+        // RFC 6455 §4.4.
+        return Err((S::UPGRADE_REQUIRED, "Sec-WebSocket-Version: 13\r\n", "the version is not 13"));
+    }
+    if !once(headers, "sec-websocket-key").is_some_and(is_key) {
+        return Err((S::BAD_REQUEST, "", "no usable Sec-WebSocket-Key"));
     }
     // RFC 7118 §4.1.
-    if !tokens(request.headers(), "sec-websocket-protocol").any(|protocol| protocol == SIP) {
+    if !tokens(headers, "sec-websocket-protocol").any(|protocol| protocol == SIP) {
         return Err((S::BAD_REQUEST, "", "the subprotocol sip is not asked for"));
     }
     Ok(request)
+}
+
+/// Tells whether a text may be the base64 of 16 bytes (RFC 6455 §4.2.1).
+fn is_key(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    text.strip_suffix("==").is_some_and(|digits| digits.len() == 22 && digits.bytes().all(digit))
 }
 
 fn refuse(out: &mut Vec<u8>, status: StatusCode, more: &str) {
@@ -479,9 +482,8 @@ fn judge_answer(head: &[u8], key: &str) -> Result<(), WebSocketError> {
         return Err(WebSocketError::Refused(response.status().as_u16()));
     }
     let headers = response.headers();
-    let upgraded = tokens(headers, "upgrade").any(|to| to.eq_ignore_ascii_case("websocket"))
-        && tokens(headers, "connection").any(|what| what.eq_ignore_ascii_case("upgrade"));
-    if !upgraded || text(headers, "sec-websocket-accept") != Some(&derive_accept_key(key.as_bytes())) {
+    let accept = derive_accept_key(key.as_bytes());
+    if !upgrades(headers) || once(headers, "sec-websocket-accept") != Some(&accept) {
         return Err(Answer("the server does not upgrade to WebSocket"));
     }
     if headers.contains_key("sec-websocket-extensions") {
@@ -493,8 +495,17 @@ fn judge_answer(head: &[u8], key: &str) -> Result<(), WebSocketError> {
     Ok(())
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
+/// Tells whether a connection becomes a WebSocket (RFC 6455 §4.1, §4.2.1).
+fn upgrades(headers: &HeaderMap) -> bool {
+    let has = |name, what| tokens(headers, name).any(|token| token.eq_ignore_ascii_case(what));
+    has("upgrade", "websocket") && has("connection", "upgrade")
+}
+
+/// Returns the value of a header field that may be there no more than once.
+fn once<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let mut values = headers.get_all(name).into_iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
 }
 
 /// Returns what stands between the commas of all header fields of a name.
@@ -559,5 +570,7 @@ mod tests {
         for bad in ["", "sip", "/a b", "/a\r\nHost: x"] {
             assert!(bad.parse::<Path>().is_err(), "{bad:?}");
         }
+        assert!(WebSocket::new().serve_path("/a?b").is_err(), "what follows a question mark is no path");
+        assert!(WebSocket::new().target("/a?b").is_ok());
     }
 }

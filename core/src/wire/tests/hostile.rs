@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{
     Input, Output,
-    base::Limits,
+    base::{Instant, Limits},
     endpoint::Machine as _,
     transport::{CloseHow, ConnId, IoKind, Proto},
-    wire::{Tls, WebSocket, WebSocketError, WireError},
+    wire::{Tls, WebSocket, WebSocketError, Wire, WireError},
 };
 
 /// Returns what a TLS server needs, and a client that trusts it.
@@ -131,6 +131,53 @@ fn handshakes_at_once_have_a_limit() {
     rig.server.input(rig.now, Input::Closed { conn: ConnId(5), error: None });
     rig.accept_raw(ConnId(13));
     assert_eq!((resets(&mut rig), rig.server.wire.stats().opened), (0, 1));
+}
+
+/// One peer cannot take the place of all others, neither by beginning nor by ending slowly.
+#[test]
+fn handshakes_of_one_peer_have_a_limit() {
+    let limits = Limits { handshakes: 3, handshakes_per_peer: 2, ..Limits::default() };
+    let mut rig = limited(&limits);
+    rig.connect_raw(Proto::Ws, b"");
+    rig.accept_raw(ConnId(3));
+    assert_eq!(rig.server.wire.stats().refused, 0, "at the limit");
+    rig.accept_raw(ConnId(5));
+    assert_eq!(rig.server.wire.stats().refused, 1, "one over");
+    rig.accept_raw_from(3, ConnId(7));
+    assert_eq!(rig.server.wire.stats().refused, 1, "another peer has room");
+    rig.server.input(rig.now, Input::Closed { conn: FAR, error: None });
+    rig.accept_raw(ConnId(9));
+    assert_eq!(rig.server.wire.stats().refused, 1, "what has ended makes room");
+    rig.accept_raw(ConnId(11));
+    assert_eq!(rig.server.wire.stats().refused, 2);
+}
+
+/// What an endpoint is configured with anew holds for its TLS and WebSocket too.
+#[test]
+fn limits_change_with_those_of_the_endpoint() {
+    let config = crate::Config::default();
+    let endpoint = crate::Endpoint::new(config.clone(), &crate::Seed::from_u64(1), Instant::EPOCH);
+    let mut wire = Wire::new(endpoint.expect("the defaults"), &Limits::default());
+    wire.set_websocket(WebSocket::new());
+    let local = addr(1, 80);
+    let socket = wire.machine_mut().at(Instant::EPOCH).listen(Proto::Ws, local).expect("it is the first");
+    while wire.poll_output().is_some() {}
+    wire.handle_input(Instant::EPOCH, Input::Bound { socket, result: Ok(local) });
+    let accept = |wire: &mut Wire<crate::Endpoint>, conn| {
+        let (remote, peer) = (addr(2, 9), Default::default());
+        wire.handle_input(Instant::EPOCH, Input::Accepted { socket, conn, local, remote, peer });
+        std::iter::from_fn(|| wire.poll_output()).last()
+    };
+    assert_eq!(accept(&mut wire, FAR), None);
+    assert_eq!(wire.poll_timeout(), Some(Instant::EPOCH + Limits::default().handshake));
+    let mut changed = config;
+    (changed.limits.handshakes, changed.limits.handshake) = (2, Duration::from_secs(3));
+    let configure = crate::Command::Configure(Box::new(changed));
+    wire.machine_mut().at(Instant::EPOCH).command(configure).expect("it is valid");
+    assert_eq!(accept(&mut wire, ConnId(3)), None);
+    assert_eq!(wire.poll_timeout(), Some(Instant::EPOCH + Duration::from_secs(3)));
+    let third = ConnId(5);
+    assert_eq!(accept(&mut wire, third), Some(Output::Close { conn: third, how: CloseHow::Reset }));
 }
 
 /// Those that the machine has done with count among them, and are not waited for any longer than [`Limits::linger`].

@@ -373,8 +373,14 @@ impl Rig {
     }
 
     pub(super) fn accept_raw(&mut self, conn: ConnId) {
+        self.accept_raw_from(2, conn);
+    }
+
+    /// Opens a connection to the server by hand, from the address that ends so.
+    pub(super) fn accept_raw_from(&mut self, last: u8, conn: ConnId) {
         let (socket, peer) = (LISTENER, PeerInfo::default());
-        let accepted = Input::Accepted { socket, conn, local: addr(1, 5061), remote: addr(2, 40_000), peer };
+        let (local, remote) = (addr(1, 5061), addr(last, 40_000));
+        let accepted = Input::Accepted { socket, conn, local, remote, peer };
         self.server.input(self.now, accepted);
     }
 

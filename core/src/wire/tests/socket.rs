@@ -129,6 +129,12 @@ fn a_request_that_is_none_is_refused_with_a_status() {
         (without("GET", "POST"), 405),
         (without("HTTP/1.1", "HTTP/1.0"), 400),
         (without("Host: example.com\r\n", ""), 400),
+        (without("Host: example.com\r\n", "Host: example.com\r\nHost: other.example\r\n"), 400),
+        (
+            without("Sec-WebSocket-Key", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Key"),
+            400,
+        ),
+        (without("Version: 13", "Version: 13\r\nSec-WebSocket-Version: 8"), 426),
         (without("Upgrade: websocket\r\n", ""), 426),
         (without("keep-alive, Upgrade", "close"), 426),
         (without("Version: 13", "Version: 8"), 426),
@@ -151,6 +157,20 @@ fn a_request_that_is_none_is_refused_with_a_status() {
     }
 }
 
+/// RFC 9110 §5.3, §7.8: a list may come in one row or in several, with others in it.
+#[test]
+fn an_upgrade_is_found_among_others() {
+    let good = String::from_utf8(request("/", "sip", "")).expect("text");
+    for (part, other) in [
+        ("Connection: keep-alive, Upgrade", "Connection: keep-alive\r\nConnection: upgrade"),
+        ("Upgrade: websocket", "Upgrade: h2c, WebSocket"),
+    ] {
+        let mut rig = served(&Limits::default());
+        rig.connect_raw(Proto::Ws, good.replace(part, other).as_bytes());
+        assert!(answer(&rig).starts_with("HTTP/1.1 101 "), "{other}: {}", answer(&rig));
+    }
+}
+
 /// C037: other paths get 404, other origins 403.
 #[test]
 fn paths_and_origins_are_served_as_it_was_said() {
@@ -167,6 +187,7 @@ fn paths_and_origins_are_served_as_it_was_said() {
         ("/sipping", "", 404),
         ("/sip", "Origin: https://b.example\r\n", 403),
         ("/sip", "Origin: null\r\n", 403),
+        ("/sip", "Origin: https://a.example\r\nOrigin: https://b.example\r\n", 403),
     ] {
         let mut rig = Rig::with(&Limits::default(), &tls(), &tls(), served(), WebSocket::new());
         rig.connect_raw(Proto::Ws, &request(path, "sip", origin));

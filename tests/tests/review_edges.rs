@@ -194,8 +194,10 @@ fn a_reinvite_is_not_accepted_in_a_dialog_that_is_ending() {
     assert_eq!(hand.host.service().acked(), 1);
     hand.datagram(in_dialog("INVITE", 3, 2));
     let dialog = hand.first_dialog();
-    // There is no room for the connection, so the peer is out of reach.
-    let (_, _) = hand.act(|_, cx| cx.request(Outgoing::in_dialog(Method::Info, dialog)));
-    let (_, wanted) = hand.act(accept);
+    // There is no room for the connection, so the BYE ends the dialog at once.
+    let (_, wanted) = hand.act(|_, cx| cx.bye(dialog));
     assert_eq!(statuses(&wanted), [487]);
+    let (late, wanted) =
+        hand.act(|phone, cx| cx.answer(phone.pending.pop().expect("it was asked"), Reply::ok()));
+    assert_eq!((late, statuses(&wanted)), (Err(sansip::Gone), vec![]));
 }

@@ -54,7 +54,7 @@ pub struct Limits {
     pub handshake_bytes: usize,
     /// Bytes of one WebSocket message. More ends the connection.
     pub ws_message: usize,
-    /// Bytes on their way out of one connection. More closes the connection.
+    /// Bytes on their way out of one connection. More closes the connection; one message that is larger is refused.
     pub unsent: usize,
     /// How long a message may stay unfinished on a stream before the connection is closed.
     pub half_message: Duration,
@@ -137,7 +137,8 @@ impl Default for Limits {
             handshake_bytes: 32_768,
             // What head and body may have, so that a message over one of them still gets its answer.
             ws_message: 65_535 + (1 << 20),
-            unsent: 1 << 20,
+            // One message as large as may be.
+            unsent: 65_535 + (1 << 20),
             half_message: Duration::from_secs(32),
             idle: Duration::from_secs(180),
             connect: Duration::from_secs(10),

@@ -115,12 +115,14 @@ impl Draft {
         self.write_to(cx, settings, target, shown)
     }
 
-    /// Writes the request for a way that a message of the peer's took.
+    /// Writes the request for a way that a message of the peer's took. When that is gone, the address that the URI names
+    /// is left, if it is reached over the same transport: Via and Contact show it.
     pub(super) fn write_back(
         &self,
         cx: &mut CallCx,
         settings: &Settings,
         flow: Flow,
+        to: &Destination,
     ) -> Result<Written, SendError> {
         let proto = flow.proto();
         let shown = match cx.transport.local(proto, flow.remote()) {
@@ -137,7 +139,9 @@ impl Draft {
             }
             None => self.shown(cx, settings, None, flow.local())?,
         };
-        let target = Target::Back { flow, fallback: flow.remote(), name: None };
+        let named =
+            to.place(&cx.transport.reach()).filter(|place| place.proto == proto && flow.conn().is_some());
+        let target = Target::Back { flow, fallback: named.map(|place| place.addr), name: None };
         self.write_to(cx, settings, target, shown)
     }
 

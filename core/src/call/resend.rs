@@ -22,7 +22,9 @@ impl Call {
         to: &Destination,
         dialog: Option<u64>,
     ) -> Option<Flow> {
-        if let Some(flow) = draft.over.and_then(|conn| cx.transport.flow_of(conn)) {
+        // RFC 3261 §26.2.2: SIPS takes no way without TLS.
+        let suits = |flow: &Flow| flow.proto().is_secure() || !to.secure;
+        if let Some(flow) = draft.over.and_then(|conn| cx.transport.flow_of(conn)).filter(suits) {
             return Some(flow);
         }
         let entry = self.dialogs().iter().find(|entry| Some(entry.dialog.serial) == dialog)?;
@@ -33,7 +35,7 @@ impl Call {
             // Behind a proxy it is the proxy's way, and that is what the routes are for.
             NatPolicy::SymmetricSource => draft.way.routes.is_empty(),
         };
-        (open && leads).then_some(flow)
+        (open && leads && suits(&flow)).then_some(flow)
     }
 
     /// Takes the news that the way of a request of ours has broken.

@@ -246,6 +246,10 @@ impl Call {
         } else if actions.pass() && self.fail_over_503(cx, at, response, actions.terminated()) {
             return true;
         }
+        if status.is_final() {
+            // It is written anew no more.
+            self.rest().clients[at].attempts = None;
+        }
         if actions.pass()
             && let Some(response) = owned()
         {
@@ -346,7 +350,7 @@ impl Call {
         let back = self.way_back(cx, &draft, &to, dialog).filter(|_| !waits);
         let serial = cx.serial();
         let (found, written) = match (back, to.place(&cx.transport.reach())) {
-            (Some(flow), _) => (None, Some(draft.write_back(cx, &settings, flow)?)),
+            (Some(flow), _) => (None, Some(draft.write_back(cx, &settings, flow, &to)?)),
             (None, Some(place)) if waits => (Some(Ok(vec![place])), None),
             (None, Some(place)) => (None, Some(draft.write(cx, &settings, &place, &to)?)),
             (None, None) => {
@@ -759,7 +763,12 @@ impl Call {
                 let why =
                     if end == ClientEnd::Cancelled { DialogEnd::Cancelled } else { DialogEnd::Unreachable };
                 self.end_early(cx, serial, why);
-                if let Some(dialog) = dialog {
+                // UA-13, RFC 5057 §5.1: a way that is broken counts as 503, which is about the request alone.
+                let silent = match end {
+                    ClientEnd::Timeout | ClientEnd::Cancelled | ClientEnd::Final(_) => true,
+                    ClientEnd::Transport(_) | ClientEnd::NoAddress => false,
+                };
+                if let Some(dialog) = dialog.filter(|_| silent) {
                     self.ack_if_owed(cx, dialog);
                     self.hang_up(cx, dialog, DialogEnd::Unreachable);
                 }

@@ -15,7 +15,7 @@ use crate::{
     dialog::{Acceptance, OutOfOrder, State, has_target, refreshes_target},
     syntax::{HeaderId, HeaderName, HeaderValue, Method, Request, Scheme, StatusCode, UriError, View},
     transaction::{ServerState, acknowledges, cancels, plainly_answered, retransmits},
-    transport::{Outbound, Owner, Target},
+    transport::{Flow, Outbound, Owner, Target},
 };
 
 /// What a request has come to.
@@ -152,6 +152,15 @@ impl Call {
                 let _lost = cx.send(Outbound { target: back, bytes, owner, awaits: false });
             }
             ServerTransaction::Active(active) => {
+                // Whose connection has died may ask again over another one, and is answered there.
+                if active
+                    .back
+                    .flow()
+                    .and_then(Flow::conn)
+                    .is_some_and(|conn| !cx.transport.takes_messages(conn))
+                {
+                    active.back = back.clone();
+                }
                 if active.machine.request(cx.now, active.settings.timing()).send() {
                     active.resend(cx, hash);
                 }

@@ -163,7 +163,7 @@ impl Endpoint {
             }
             // A Via that cannot be read names no place; the one that the request came from is left.
             None if request.contains(HeaderId::Via) => {
-                (Target::Back { flow, fallback: flow.remote(), name: None }, ViaStamp::default())
+                (Target::Back { flow, fallback: Some(flow.remote()), name: None }, ViaStamp::default())
             }
             None => return,
         };
@@ -343,5 +343,5 @@ fn back(flow: Flow, way: WayBack<'_>, stamp: ViaStamp) -> Target {
     };
     // A new connection under TLS has to lead to the name that the peer goes by.
     let name = if flow.proto().is_secure() { way.name() } else { None };
-    Target::Back { flow, fallback, name }
+    Target::Back { flow, fallback: Some(fallback), name }
 }

@@ -274,8 +274,9 @@ impl Transport {
         }
         let proto = entry.proto;
         let before = entry.alias.replace(addr);
-        before.into_iter().for_each(|before| self.leave(proto, before, conn));
-        if addr != self.conns[&conn].remote {
+        let own = entry.remote;
+        before.filter(|before| *before != own).into_iter().for_each(|before| self.leave(proto, before, conn));
+        if addr != own {
             self.by_peer.entry((proto, addr)).or_default().push(conn);
         }
     }
@@ -544,6 +545,17 @@ mod tests {
         assert_eq!((owners_told(&mut transport), transport.is_idle()), (0, true));
         transport.closed(CONN, IoKind::Reset);
         assert_eq!(owners_told(&mut transport), 0);
+    }
+
+    #[test]
+    fn a_socket_that_cannot_be_bound_leaves_nothing() {
+        let (addr, mut out) = (SocketAddr::from(([192, 0, 2, 1], 5060)), VecDeque::new());
+        let mut transport = Transport::new(&crate::base::Seed::from_u64(1));
+        let socket = transport.listen(Proto::Udp, addr, true, &mut out);
+        let host = Some(crate::syntax::HeaderValue::from_static("pc.example.com"));
+        transport.set_custom(socket, crate::transport::Custom { host, udp_size: None });
+        transport.bound(socket, Err(IoKind::AddressInUse), &mut out);
+        assert!(transport.sockets.is_empty() && transport.custom(socket).is_none());
     }
 
     #[test]

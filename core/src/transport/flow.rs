@@ -90,14 +90,22 @@ pub(crate) enum Target {
     Datagram { socket: SocketId, local: SocketAddr, remote: SocketAddr },
     /// To a peer, over a connection that is open already or a new one. The name is the one that led to the address.
     Stream { proto: Proto, remote: SocketAddr, name: Option<DnsName> },
-    /// Over the way that a request came; when that connection is gone, to `fallback` (RFC 3261 §18.2.2).
-    Back { flow: Flow, fallback: SocketAddr, name: Option<DnsName> },
+    /// Over the way that a message came; a datagram, or when that connection is gone, to `fallback` (RFC 3261 §18.2.2).
+    Back { flow: Flow, fallback: Option<SocketAddr>, name: Option<DnsName> },
 }
 
 impl Target {
     /// Returns the server that it leads to.
     pub(crate) const fn server(&self) -> (Proto, SocketAddr) {
         (self.proto(), self.remote())
+    }
+
+    /// Returns the way that it takes back, if it does.
+    pub(crate) const fn flow(&self) -> Option<&Flow> {
+        match self {
+            Self::Back { flow, .. } => Some(flow),
+            Self::Datagram { .. } | Self::Stream { .. } => None,
+        }
     }
 
     pub(crate) const fn proto(&self) -> Proto {

@@ -658,6 +658,11 @@ impl DnsName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Tells whether no name server knows it, by its very nature (RFC 6761 §6.4).
+    pub(crate) fn leads_nowhere(&self) -> bool {
+        self.0.ends_with(".invalid")
+    }
 }
 
 impl fmt::Display for DnsName {

@@ -237,6 +237,7 @@ impl Transport {
             }
             Err(_) => {
                 self.sockets.remove(&socket);
+                self.customs.remove(&socket);
             }
         }
         Some(proto)
@@ -252,8 +253,15 @@ impl Transport {
     ) -> Result<(), IoKind> {
         let Outbound { target, bytes, owner, awaits } = message;
         match *target {
-            Target::Back { flow: Flow::Datagram { socket, local, .. }, fallback: remote, .. }
-            | Target::Datagram { socket, local, remote } => {
+            Target::Back { flow: Flow::Datagram { socket, local, remote }, fallback, .. } => {
+                let remote = fallback.unwrap_or(remote);
+                if awaits {
+                    self.wait(owner, Waits::Datagrams(remote));
+                }
+                out.push_back(Output::Transmit { socket, local, remote, payload: bytes });
+                Ok(())
+            }
+            Target::Datagram { socket, local, remote } => {
                 if awaits {
                     self.wait(owner, Waits::Datagrams(remote));
                 }
@@ -261,32 +269,24 @@ impl Transport {
                 Ok(())
             }
             Target::Back { flow: Flow::Stream { conn, proto, .. }, fallback, ref name } => {
-                let open = self.conns.get(&conn).is_some_and(Conn::takes_messages);
-                let way = (open.then_some(conn), proto, fallback, name.as_ref());
-                self.send_over(now, limits, way, bytes, awaits.then_some(owner), out)
+                let conn = if self.takes_messages(conn) {
+                    conn
+                } else {
+                    let remote = fallback.ok_or(IoKind::Reset)?;
+                    self.conn_to(now, limits, proto, remote, name.as_ref(), out)?
+                };
+                self.write(now, limits, conn, bytes, awaits.then_some(owner), out)
             }
             Target::Stream { proto, remote, ref name } => {
-                let way = (None, proto, remote, name.as_ref());
-                self.send_over(now, limits, way, bytes, awaits.then_some(owner), out)
+                let conn = self.conn_to(now, limits, proto, remote, name.as_ref(), out)?;
+                self.write(now, limits, conn, bytes, awaits.then_some(owner), out)
             }
         }
     }
 
-    /// Sends over a connection, which is opened if there is none.
-    fn send_over(
-        &mut self,
-        now: Instant,
-        limits: &Limits,
-        (conn, proto, remote, name): (Option<ConnId>, Proto, SocketAddr, Option<&DnsName>),
-        bytes: Bytes,
-        user: Option<Owner>,
-        out: &mut VecDeque<Output>,
-    ) -> Result<(), IoKind> {
-        let conn = match conn {
-            Some(conn) => conn,
-            None => self.conn_to(now, limits, proto, remote, name, out)?,
-        };
-        self.write(now, limits, conn, bytes, user, out)
+    /// Tells whether messages can be sent over a connection.
+    pub(crate) fn takes_messages(&self, conn: ConnId) -> bool {
+        self.conns.get(&conn).is_some_and(Conn::takes_messages)
     }
 
     /// Notes that a transaction waits for no more answers.
@@ -472,6 +472,10 @@ impl Transport {
         user: Option<Owner>,
         out: &mut VecDeque<Output>,
     ) -> Result<(), IoKind> {
+        if bytes.len() > limits.unsent {
+            // No connection will ever take it.
+            return Err(IoKind::Limit);
+        }
         // Whoever sends again waits where it was sent last.
         user.into_iter().for_each(|owner| self.release(owner));
         let Some(entry) = self.conns.get_mut(&conn) else { return Err(IoKind::Reset) };

@@ -4,8 +4,8 @@ use std::{
 };
 
 use sansip::{
-    ClientHandle, CloseHow, Config, ConnId, Endpoint, Event, FlowChange, FlowId, Input, Instant,
-    Machine as _, Outgoing, Output, PeerInfo, Proto, Records, Seed, SocketId,
+    Ask, ClientHandle, CloseHow, Config, ConnId, Endpoint, Event, FlowChange, FlowId, Input, Instant,
+    Machine as _, Outgoing, Output, PeerInfo, Proto, Records, Reply, Routing, Seed, SocketId, Verdict,
 };
 use sansip_tests::come_to_rest;
 
@@ -198,4 +198,49 @@ pub(crate) fn response(request: &str, status: u16) -> String {
 
 pub(crate) fn proved(names: &[&str]) -> PeerInfo {
     PeerInfo::proved(names.iter().map(|name| name.parse().expect("a name")))
+}
+
+/// Answers all questions until a 2xx goes out; returns it and the connection that it takes.
+pub(crate) fn answer(hand: &mut Hand) -> Option<(ConnId, String)> {
+    for _ in 0..2 {
+        let ask = hand.events.iter().rev().find_map(|event| match event {
+            Event::Ask(Ask::Routing(question)) => Some((question.ask(), Verdict::Routing(Routing::Process))),
+            Event::Ask(Ask::Method(question)) => Some((question.ask(), Verdict::Reply(Reply::ok()))),
+            _ => None,
+        });
+        let (ask, verdict) = ask?;
+        let command = sansip::Command::Answer { ask, verdict };
+        hand.endpoint.command(hand.now, command).expect("the question is open");
+        let outputs = hand.outputs();
+        let opened = connects(&outputs).first().map(|(conn, ..)| *conn);
+        let outputs = match opened {
+            Some(conn) => hand.connected(conn, PeerInfo::default()),
+            None => outputs,
+        };
+        let ok = sends(&outputs).into_iter().find(|(_, text)| text.starts_with("SIP/2.0 200"));
+        if ok.is_some() {
+            return ok;
+        }
+    }
+    None
+}
+
+/// Has a peer call over a connection and accepts it; returns the 200.
+pub(crate) fn called(hand: &mut Hand, conn: ConnId, via: &str, contact: &str) -> String {
+    hand.received(conn, &request("INVITE", via, "", &format!("Contact: <{contact}>\r\n")));
+    let (_, ok) = answer(hand).expect("the call is accepted");
+    let to = field(&ok, "To");
+    let (_, tag) = to.split_once(";tag=").expect("a tag");
+    let ack = request("ACK", via, &format!(";tag={tag}"), "").replace("z9hG4bK1", "z9hG4bK2");
+    hand.received(conn, &ack);
+    ok
+}
+
+/// Returns the only dialog.
+pub(crate) fn dialog(hand: &Hand) -> sansip::DialogHandle {
+    let dialog = hand.events.iter().find_map(|event| match event {
+        Event::Dialog { dialog, .. } => Some(*dialog),
+        _ => None,
+    });
+    dialog.expect("a dialog")
 }

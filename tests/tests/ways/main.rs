@@ -2,6 +2,7 @@
 
 mod addresses;
 mod connections;
+mod endings;
 mod hand;
 mod keep_alive;
 mod unreachable;

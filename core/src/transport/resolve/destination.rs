@@ -115,19 +115,19 @@ impl Destination {
         }
     }
 
-    /// Tells whether a connection that the peer opened leads there: it has the peer's very address, or a name that leads
-    /// nowhere else (RFC 7118 §5).
+    /// Tells whether a connection over which the peer called leads there: it has the peer's very host, whatever the port, or
+    /// a name that leads nowhere else (RFC 7118 §5).
     pub(crate) fn is_at(&self, flow: &Flow) -> bool {
         let proto = match self.proto.or_else(|| self.secure.then_some(Proto::Tls)) {
             // RFC 7118 §5.3: a SIP URI says `ws` for both.
             Some(Proto::Ws) => matches!(flow.proto(), Proto::Ws | Proto::Wss),
             proto => proto == Some(flow.proto()),
         };
-        let port = self.port.unwrap_or_else(|| flow.proto().default_port());
         proto
             && match &self.host {
-                DestinationHost::Addr(ip) => SocketAddr::new(*ip, port) == flow.remote(),
-                DestinationHost::Name(name) => name.as_str().ends_with(".invalid"),
+                // The port that a caller listens at is not the one that it calls from; nor need it listen at all.
+                DestinationHost::Addr(ip) => *ip == flow.remote().ip(),
+                DestinationHost::Name(name) => name.leads_nowhere(),
             }
     }
 

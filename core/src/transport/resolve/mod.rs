@@ -126,6 +126,10 @@ impl<K> Resolver<K> {
             return Err(NotBegun::NoSocket(proto));
         }
         let name = match &to.host {
+            DestinationHost::Name(name) if name.leads_nowhere() => {
+                self.found.push_back((key, Ok(Vec::new())));
+                return Ok(());
+            }
             DestinationHost::Name(name) => name.clone(),
             DestinationHost::Addr(_) => {
                 self.found.push_back((key, Ok(to.place(&reach).into_iter().collect())));

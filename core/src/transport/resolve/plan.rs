@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use crate::transport::{DnsError, DnsName, Naptr, Proto, RecordKind, Records, Srv};
 
@@ -48,6 +51,7 @@ pub(super) fn places(
     rng: &mut Rng,
 ) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
+    let mut seen = BTreeSet::new();
     for Group { proto, hosts } in groups {
         for host in order::by_weight(hosts, rng) {
             let Some(target) = &host.target else { continue };
@@ -62,9 +66,9 @@ pub(super) fn places(
             // RFC 7984 §4: families are put in order inside of one target only. The sort is stable.
             addresses.sort_by_key(|ip| ip.is_ipv4() != (preference == Preference::Ipv4));
             for ip in addresses.into_iter().filter(|ip| reach.reaches(proto, *ip)) {
-                let place = Place { proto, addr: (ip, host.port).into(), name: Some(name.clone()) };
-                if !places.contains(&place) {
-                    places.push(place);
+                let addr = (ip, host.port).into();
+                if seen.insert((proto, addr)) {
+                    places.push(Place { proto, addr, name: Some(name.clone()) });
                 }
             }
         }

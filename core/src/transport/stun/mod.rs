@@ -67,7 +67,10 @@ impl Transport {
         }
         let serial = known.unwrap_or(self.next_probe);
         self.next_probe = self.next_probe.max(serial + 1);
-        let mapped = self.probes.get(&serial).and_then(|probe| probe.mapped);
+        let before = self.probes.get(&serial);
+        let mapped = before.and_then(|probe| probe.mapped);
+        // Who asks once does not end what is kept alive.
+        let every = every.or_else(|| before?.every);
         let probe = Probe { socket, server, every, rto, mapped, stage: Stage::Resting, wake: now };
         self.probes.insert(serial, probe);
         self.ask(now, serial, out);

@@ -11,6 +11,7 @@ mod digest;
 mod files;
 mod golden;
 mod messages;
+mod opinions;
 mod streams;
 mod valid;
 

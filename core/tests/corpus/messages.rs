@@ -27,16 +27,27 @@ pub(crate) fn refused(name: &str) -> Option<(Kind, Option<HeaderId>, StatusCode)
 
 /// The files of an index with what is expected of them.
 pub(crate) fn indexed(part: &str) -> Vec<(PathBuf, String)> {
+    rows(part)
+        .into_iter()
+        .map(|(path, row)| (path, text_of(&row, "expect").unwrap_or("").to_owned()))
+        .collect()
+}
+
+/// The files of an index that both of the parsers took which were asked for it.
+pub(crate) fn judged_ok_by_both(part: &str) -> Vec<PathBuf> {
+    let both = |row: &str| ["ref_osip2", "ref_sofia"].iter().all(|key| text_of(row, key) == Some("ok"));
+    rows(part).into_iter().filter(|(_, row)| both(row)).map(|(path, _)| path).collect()
+}
+
+/// The files of an index, each with its row.
+fn rows(part: &str) -> Vec<(PathBuf, String)> {
     let Some(path) = corpus(part) else { return Vec::new() };
     let root = path.parent().expect("a part has a parent").to_owned();
     let index = fs::read_to_string(path.join("index.jsonl")).expect("every part has an index");
     let row = |line: &str| {
         let file = text_of(line, "file").expect("every row names a file");
         let full = [root.join(file), path.join(file)].into_iter().find(|full| full.exists());
-        (
-            full.unwrap_or_else(|| panic!("{file} is missing")),
-            text_of(line, "expect").unwrap_or("").to_owned(),
-        )
+        (full.unwrap_or_else(|| panic!("{file} is missing")), line.to_owned())
     };
     index.lines().filter(|line| !line.is_empty()).map(row).collect()
 }

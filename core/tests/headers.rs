@@ -267,7 +267,7 @@ fn routes() {
     table::<ServiceRoute>(&goods, &bads);
     table::<PermissionMissing>(&goods, &bads);
     table::<TriggerConsent>(&["sip:a@b;target-uri=\"sip:c@d\""], &bads);
-    table::<MaxForwards>(&["70", "0068"], &["", "-1", "7x"]);
+    table::<MaxForwards>(&["70", "0068", "299"], &["", "-1", "7x", "300"]);
     table::<MaxBreadth>(&["60"], &["x"]);
     table::<FlowTimer>(&["126"], &["1.5"]);
     assert_eq!(good::<FlowTimer>("126").0, 126);

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::{
     BadHeaderValue, HeaderId, HeaderName, NameAddr, ParseErrorKind, Uri, Via, ViaStamp, View,
-    header::scan_via,
+    header::{HOPS_MAX, scan_via},
     message::{Field, StartLine},
     name_addr,
     scan::Cursor,
@@ -88,9 +88,9 @@ impl<'m> Edit<'m> {
         Ok(self)
     }
 
-    /// Sets Max-Forwards (RFC 3261 §16.6 step 3), which is added below the Vias if it is missing.
+    /// Sets Max-Forwards (RFC 3261 §16.6 step 3), which is added below the Vias if it is missing, to at most 299.
     pub fn max_forwards(&mut self, hops: u32) -> &mut Self {
-        let value = Value::Number(hops);
+        let value = Value::Number(hops.min(HOPS_MAX));
         match self.view.rows(HeaderId::MaxForwards).next() {
             Some(row) => self.splice(row.value.start(), row.value.end(), New { value, ..New::NOTHING }),
             None => {

@@ -1,6 +1,6 @@
 use super::{
     HeaderId, Message, ParseError, ParseErrorKind as Kind, StatusCode, Uri,
-    header::{end_of_item, scan_cseq, scan_via},
+    header::{HOPS_MAX, end_of_item, scan_cseq, scan_via},
     message::{Facts, Field, StartLine},
     name_addr,
     scan::{self, Cursor, Span},
@@ -437,7 +437,7 @@ fn check_field(id: HeaderId, cursor: &mut Cursor<'_>, facts: &mut Facts, again: 
         }
         HeaderId::CSeq => facts.cseq = scan_cseq(cursor)?,
         HeaderId::MaxForwards => {
-            let hops = cursor.number(u32::MAX)?;
+            let hops = cursor.number(HOPS_MAX)?;
             cursor.finish()?;
             facts.max_forwards = Some(hops);
         }

@@ -68,7 +68,8 @@ fn invalid_messages() {
     with("baddate", |view| assert!(view.header(HeaderId::Date).is_some_and(|date| date.ends_with("EST"))));
 }
 
-/// T07, C016, C031; RFC 4475 §3.2–§3.4, as far as the parser has a say.
+/// T07.02, T07.03, T07.04, T07.09, T07.10, T07.11, T07.13, T07.14, T07.15, C016, C031; RFC 4475 §3.2–§3.4, as far as the
+/// parser has a say.
 #[test]
 fn transaction_and_application_messages() {
     use HeaderId as H;

@@ -102,6 +102,23 @@ fn taken_all_the_same() {
     assert_answered(&[("baddate", UDP, &["200 OK"]), ("badaspec", UDP, &["200 OK"])]);
 }
 
+/// T06.11; RFC 4475 §3.1.2.11, RFC 3261 §19.1.1: header fields have no place in a Request-URI, and a 400 is what the RFC
+/// asks for. Taking it means to cut them off before anybody acts on them or passes the request on: a URI that is not the
+/// one that was sent, at each of those places. No known sender needs it, so there is no leniency for it.
+///
+/// T06.13; RFC 4475 §3.1.2.13, RFC 3261 §20.10: without brackets a URI has no question mark. The RFC says that inferring
+/// them is not possible in general, for what follows may be of the URI or of the Contact; a binding must not rest on a
+/// guess.
+#[test]
+fn refused_where_the_rfc_leaves_the_choice() {
+    assert_answered(&[
+        ("escruri", UDP, &["400 Invalid Request-URI"]),
+        ("escruri", TCP, &["400 Invalid Request-URI"]),
+        ("regbadct", UDP, &["400 Invalid Contact"]),
+        ("regbadct", TCP, &["400 Invalid Contact"]),
+    ]);
+}
+
 /// T06.16, C020; RFC 4475 §3.1.2.16.
 #[test]
 fn another_version() {

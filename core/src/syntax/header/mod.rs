@@ -62,6 +62,7 @@ pub use p_headers::{
 };
 pub use priority::{AcceptResourcePriority, ResourcePriority, ResourceValue};
 pub use refer::{ReferSub, ReferTo, ReferredBy};
+pub(crate) use route::HOPS_MAX;
 pub use route::{
     FlowTimer, MaxBreadth, MaxForwards, Path, PermissionMissing, PolicyId, RecordRoute, Route, ServiceRoute,
     TriggerConsent,

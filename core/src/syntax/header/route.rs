@@ -3,6 +3,9 @@ use super::{
     item::{headers, numbers},
 };
 
+/// RFC 3261 §20.22 ends at 255; the grammar has no end, and numbers of hops below 300 are seen.
+pub(crate) const HOPS_MAX: u32 = 299;
+
 headers! { NameAddr;
     /// A proxy that the request is to go through (RFC 3261 §20.34).
     Route ROUTE list |reader| reader.address();
@@ -22,7 +25,7 @@ headers! { NameAddr;
 
 numbers! {
     /// How many more proxies the request may pass (RFC 3261 §20.22).
-    MaxForwards MAX_FORWARDS u32::MAX;
+    MaxForwards MAX_FORWARDS HOPS_MAX;
     /// How many branches may be open at once (RFC 5393 §5.8).
     MaxBreadth MAX_BREADTH u32::MAX;
     /// After how many seconds without a keep-alive the server closes the flow (RFC 5626 §10).

@@ -138,7 +138,7 @@ impl Answerer {
 impl Service for Answerer {
     fn init(&mut self, cx: &mut Cx<'_>) {
         for listen in self.listen.clone() {
-            match cx.listen(listen.proto, listen.addr) {
+            match cx.listen_as(listen.listener()) {
                 Ok(socket) => {
                     self.sockets.insert(socket, listen.addr);
                 }

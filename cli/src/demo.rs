@@ -109,7 +109,8 @@ fn bob() -> UriBuf {
 /// Adds Bob, who answers every call after a while.
 fn answerer(sim: &mut Sim) -> Node<Host<Answerer>> {
     let (sender, _) = mpsc::channel();
-    let listen = Listen { proto: Proto::Udp, addr: SocketAddr::from((BOB, Proto::Udp.default_port())) };
+    let addr = SocketAddr::from((BOB, Proto::Udp.default_port()));
+    let listen = Listen { proto: Proto::Udp, addr, leniency: None };
     let sessions = Sessions::new(vec![BOB.into()], 1);
     let bob = Answerer::new(vec![listen], sessions, ms(3000), sender);
     start(sim, "bob", BOB, Settings::default().endpoint, bob)

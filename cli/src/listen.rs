@@ -4,15 +4,20 @@ use std::{
     str::FromStr,
 };
 
-use sansip::{IoKind, Proto, syntax::Uri};
+use sansip::{
+    IoKind, Listener, Proto,
+    syntax::{Leniency, Uri},
+};
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
-/// A socket to open, written as a URI: `sip:127.0.0.1:5060;transport=udp`.
+/// A socket to open, written as a URI: `sip:127.0.0.1:5060;transport=udp;leniency=none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {
     pub(crate) proto: Proto,
     pub(crate) addr: SocketAddr,
+    /// What is forgiven in messages that come in here, if it differs from the configuration.
+    pub(crate) leniency: Option<Leniency>,
 }
 
 /// Why a text names no socket.
@@ -26,6 +31,8 @@ pub(crate) enum BadListen {
     Unknown(String),
     #[error("{0:?} has no TLS: write sips:HOST:PORT, or sips:HOST:PORT;transport=ws")]
     Insecure(String),
+    #[error("leniency {0:?} is not known: use all or none")]
+    Leniency(String),
     #[error("{0:?} is no address of a host: use an IP address, such as 127.0.0.1 or [::1]")]
     Host(String),
 }
@@ -33,7 +40,17 @@ pub(crate) enum BadListen {
 impl Listen {
     /// Returns what is opened if nothing else is said: the loopback address, for UDP and with it TCP.
     pub(crate) fn usual() -> Self {
-        Self { proto: Proto::Udp, addr: SocketAddr::from(([127, 0, 0, 1], Proto::Udp.default_port())) }
+        let addr = SocketAddr::from(([127, 0, 0, 1], Proto::Udp.default_port()));
+        Self { proto: Proto::Udp, addr, leniency: None }
+    }
+
+    /// Returns what the endpoint is asked for.
+    pub(crate) fn listener(self) -> Listener {
+        let listener = Listener::new(self.proto, self.addr);
+        match self.leniency {
+            Some(leniency) => listener.leniency(leniency),
+            None => listener,
+        }
     }
 }
 
@@ -44,8 +61,10 @@ impl FromStr for Listen {
         let form = || BadListen::Form(text.into());
         let uri = Uri::parse(text).map_err(|_| form())?;
         let host = uri.host_text().filter(|_| uri.is_sip() || uri.is_sips()).ok_or_else(form)?;
-        let only_transport = uri.params().all(|(name, _)| name.eq_ignore_ascii_case("transport"));
-        if uri.user().is_some() || uri.headers_text().is_some() || !only_transport {
+        let is_known =
+            |name: &str| ["transport", "leniency"].iter().any(|known| known.eq_ignore_ascii_case(name));
+        let only_known = uri.params().all(|(name, _)| is_known(name));
+        if uri.user().is_some() || uri.headers_text().is_some() || !only_known {
             return Err(form());
         }
         let proto = proto_of(uri).map_err(|fault| match fault {
@@ -57,13 +76,29 @@ impl FromStr for Listen {
         }
         let port = uri.port().unwrap_or_else(|| proto.default_port());
         let ip = resolve(host, port).ok_or_else(|| BadListen::Host(host.into()))?;
-        Ok(Self { proto, addr: SocketAddr::new(ip, port) })
+        Ok(Self { proto, addr: SocketAddr::new(ip, port), leniency: leniency_of(uri)? })
+    }
+}
+
+/// Returns the rule that a URI names.
+fn leniency_of(uri: Uri<'_>) -> Result<Option<Leniency>, BadListen> {
+    let Some(rule) = uri.param("leniency") else { return Ok(None) };
+    let rule = rule.unwrap_or("");
+    match rule.to_ascii_lowercase().as_str() {
+        "all" => Ok(Some(Leniency::ALL)),
+        "none" => Ok(Some(Leniency::NONE)),
+        _ => Err(BadListen::Leniency(rule.into())),
     }
 }
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sip:{};transport={}", self.addr, self.proto)
+        write!(f, "sip:{};transport={}", self.addr, self.proto)?;
+        match self.leniency {
+            None => Ok(()),
+            Some(Leniency::NONE) => f.write_str(";leniency=none"),
+            Some(_) => f.write_str(";leniency=all"),
+        }
     }
 }
 
@@ -137,6 +172,8 @@ mod tests {
             ("sips:127.0.0.1:8443;transport=ws", "sip:127.0.0.1:8443;transport=wss"),
             ("sip:127.0.0.1;transport=wss", "sip:127.0.0.1:443;transport=wss"),
             ("sip:127.0.0.1:8080;transport=ws", "sip:127.0.0.1:8080;transport=ws"),
+            ("sip:127.0.0.1;Leniency=NONE", "sip:127.0.0.1:5060;transport=udp;leniency=none"),
+            ("sip:127.0.0.1;transport=tcp;leniency=all", "sip:127.0.0.1:5060;transport=tcp;leniency=all"),
         ] {
             assert_eq!(
                 text.parse::<Listen>().map(|listen| listen.to_string()),
@@ -160,6 +197,9 @@ mod tests {
         assert_eq!(other.to_string(), "there is no transport other: use udp, tcp, tls, ws or wss");
         let bare = "sips:127.0.0.1;transport=udp".parse::<Listen>();
         assert!(matches!(bare, Err(BadListen::Insecure(_))), "{bare:?}");
+        for bad in ["sip:127.0.0.1;leniency", "sip:127.0.0.1;leniency=some"] {
+            assert!(matches!(bad.parse::<Listen>(), Err(BadListen::Leniency(_))), "{bad}");
+        }
         let nowhere = "sip:nowhere.invalid".parse::<Listen>();
         assert!(matches!(nowhere, Err(BadListen::Host(_))), "{nowhere:?}");
     }

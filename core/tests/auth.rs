@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use sansip::{
     Limits,
     auth::{
-        Algorithm, AnswerError, Attempt, AuthError, AuthenticationInfo, AuthenticationInfoBuf, Challenge,
-        ChallengeBuf, Credentials, CredentialsBuf, DigestChallenge, DigestCredentials, Ha1, Hash, HexDigest,
-        Param, Qop, QopOffer, Secret, challenges, credentials,
+        AkaNonce, Algorithm, AnswerError, Attempt, AuthError, AuthenticationInfo, AuthenticationInfoBuf,
+        Challenge, ChallengeBuf, Credentials, CredentialsBuf, DigestChallenge, DigestCredentials, Ha1, Hash,
+        HexDigest, Param, Qop, QopOffer, Secret, aka_v2_password, challenges, credentials,
         digest::{self, DigestError, Inputs, Protection},
         pick,
     },
@@ -243,6 +243,39 @@ mod formulas {
         assert_eq!(digest_credentials(credentials).rspauth(&ha1, b""), Some(auth));
         let missing = AuthenticationInfo::parse("qop=auth, cnonce=\"a\", nc=00000001");
         assert_eq!(missing.err(), Some(AuthError::Missing(Param::Rspauth)));
+    }
+
+    /// RFC 3310 §3.2–§3.4, RFC 4169 §3: what a SIM answers, or demands, is in the place of the password.
+    #[test]
+    fn a_sim_answers_every_version() {
+        let nonce = AkaNonce { rand: [7; 16], autn: [9; 16], server_data: Vec::new() }.to_nonce();
+        let res = [0xff, 0, 0x3a, 0x80, 1, 2, 3, 4];
+        let second = aka_v2_password(&res, &[2; 16], &[3; 16]);
+        for (algorithm, password, response) in [
+            (Algorithm::AkaV1Md5, &res[..], "3774644e02cd028cbbd980fda618e3f6"),
+            (Algorithm::AkaV2Md5, second.as_bytes(), "d2ef7774659d1349c6222fe10fa6ebd3"),
+            (Algorithm::AkaV2Md5, b"", "27ed62bed759f65b2d2370b34bd9ece8"),
+        ] {
+            let value = ChallengeBuf::new("ims", &*nonce, algorithm).build().expect("a challenge");
+            let challenge = challenge(value.as_str());
+            assert_eq!(
+                AkaNonce::parse(&challenge.nonce()).map(|nonce| (nonce.rand, nonce.autn)),
+                Ok(([7; 16], [9; 16]))
+            );
+            let attempt = Attempt {
+                username: "user@ims",
+                secret: Secret::Password(password),
+                method: "REGISTER",
+                uri: "sip:ims",
+                body: b"",
+                cnonce: "c",
+                nc: 1,
+            };
+            let value = challenge.answer(&attempt).expect("an answer").build().expect("a value");
+            let credentials = digest_credentials(value.as_str());
+            assert_eq!((credentials.response(), credentials.algorithm()), (response, Some(algorithm)));
+            assert!(credentials.matches(&Ha1::new(Hash::Md5, "user@ims", "ims", password), "REGISTER", b""));
+        }
     }
 
     /// RFC 3310 §3.3: the password is the RES, bytes that are no text.

@@ -104,7 +104,11 @@ fn each_form_is_forgiven_alone() {
     for good in [plain.clone(), plain.replace("INVITE sip:a@b SIP/2.0", "SIP/2.0 200 O  K")] {
         assert!(Message::parse_with(good.as_bytes(), &limits, Leniency::NONE).is_ok(), "{good}");
     }
-    let spaced = request("sip:a@b", "m: \"sip:x\"  <sip:x> , sip:x;a, x <sip:x>\r\nSupported: a\r\nk: b\r\n");
+    let spaced = request(
+        "sip:a@b",
+        "m: \"sip:x\"  <sip:x> , sip:x;a, x <sip:x>\r\nSupported: a\r\nk: b\r\n\
+         Identity: a.b.c;info=<https://a/b>\r\ny: d.e.f;info=<https://a/c>\r\n",
+    );
     assert!(Message::parse_with(spaced.as_bytes(), &limits, Leniency::NONE).is_ok());
 }
 

@@ -354,7 +354,14 @@ fn sessions() {
     assert_eq!(SessionId::parse(&both).map(|id| id.remote()), Ok(Some("47755a9de7794ba387653f2099600ef2")));
     table::<SessionId>(
         &[],
-        &["", "ab", "AB30317f1a784dc48ff824d0d3715d86", "ab30317f1a784dc48ff824d0d3715d860"],
+        &[
+            "",
+            "ab",
+            "AB30317f1a784dc48ff824d0d3715d86",
+            "ab30317f1a784dc48ff824d0d3715d860",
+            "ab30317f1a784dc48ff824d0d3715d86;remote",
+            "ab30317f1a784dc48ff824d0d3715d86;remote=47755a9de7794ba387653f2099600EF2",
+        ],
     );
     table::<UserToUser>(
         &["56a390f3;encoding=hex", "\"a, b\";purpose=isdn-uui"],

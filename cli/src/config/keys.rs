@@ -61,7 +61,7 @@ pub(crate) fn defaults() -> String {
 section! {
     /// What concerns the program.
     ServeSection of Serve {
-        /// The sockets to open: sip:HOST:PORT, with ;transport=tcp for TCP alone, or tls, ws or wss.
+        /// The sockets to open: sip:HOST:PORT, with ;transport=tcp for TCP alone, or tls, ws or wss; with ;leniency=all or ;leniency=none for a rule of its own.
         listen: Vec<Listen>,
         /// What runs the endpoint: tokio or blocking.
         driver: Driver,

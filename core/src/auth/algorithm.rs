@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::digest::HexDigest;
 
-/// The algorithm parameter of a challenge (RFC 8760 §2.7, RFC 3310 §3.1, RFC 4169 §2).
+/// The algorithm parameter of a challenge (RFC 8760 §2.7, RFC 3310 §3.1, RFC 4169 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// `MD5`, which a challenge without the parameter means.
@@ -19,7 +19,7 @@ pub enum Algorithm {
     Sha512_256Sess,
     /// `AKAv1-MD5`: the password is the RES of the SIM's answer, as bytes.
     AkaV1Md5,
-    /// `AKAv2-MD5`: the password is what RFC 4169 §2.1 derives from RES, IK and CK.
+    /// `AKAv2-MD5`: the password is what [`aka_v2_password`](super::aka_v2_password) derives from RES, IK and CK.
     AkaV2Md5,
 }
 

@@ -4,6 +4,7 @@
 //! builders that quote what must be quoted, so no value of theirs can break out of its header field. Schemes other than
 //! Digest are kept as they are: Basic is neither asked for nor answered (RFC 8760 §2.6).
 
+mod aka;
 mod algorithm;
 mod authentication_info;
 mod challenge;
@@ -13,6 +14,7 @@ mod params;
 mod username;
 mod write;
 
+pub use aka::{AkaNonce, BadAkaNonce, aka_v2_password};
 pub use algorithm::{Algorithm, Hash, Qop, QopOffer};
 pub use authentication_info::{AuthenticationInfo, AuthenticationInfoBuf};
 pub use challenge::{

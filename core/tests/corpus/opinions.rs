@@ -16,7 +16,10 @@ use crate::{
 };
 
 /// What a message is refused for although two others take it: the part of its path, what is wrong, how often, and why.
-type Refusal = (&'static str, (Kind, Option<H>), usize, &'static str);
+type Refusal = (&'static str, Fault, usize, &'static str);
+
+/// What is wrong, and with which header field.
+type Fault = (Kind, Option<H>);
 
 const REFUSED: &[Refusal] = &[
     ("jain/006", (Kind::RequestUri, None), 1, "header fields in a Request-URI (RFC 3261 §19.1.1)"),
@@ -111,7 +114,7 @@ const REFUSED_WHEN_ENDED: &[Refusal] = &[
     ),
 ];
 
-fn verdict(bytes: &[u8]) -> Result<(), (Kind, Option<H>)> {
+fn verdict(bytes: &[u8]) -> Result<(), Fault> {
     match Message::parse(bytes, &Limits::default()) {
         Ok(_) => Ok(()),
         Err(refused) => Err((refused.error.kind, refused.error.header)),
@@ -119,7 +122,7 @@ fn verdict(bytes: &[u8]) -> Result<(), (Kind, Option<H>)> {
 }
 
 /// Holds the refusals among messages against a table whose every row must be right to the number.
-fn assert_refusals(files: &[(PathBuf, Result<(), (Kind, Option<H>)>)], table: &[Refusal]) {
+fn assert_refusals(files: &[(PathBuf, Result<(), Fault>)], table: &[Refusal]) {
     let mut counts = vec![0; table.len()];
     let mut surprises = Vec::new();
     for (path, verdict) in files {

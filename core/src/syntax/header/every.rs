@@ -17,7 +17,8 @@ macro_rules! dispatch {
 
         /// Tells whether a header field may have several rows. Unknown ones and challenges may.
         pub(crate) fn is_list(id: HeaderId) -> bool {
-            match id {
+            // RFC 8224 §9: several, though not between commas.
+            id == HeaderId::Identity || match id {
                 $(HeaderId::$name => <$name as Header>::LIST,)*
                 id => !id.is_single(),
             }

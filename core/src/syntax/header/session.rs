@@ -186,7 +186,11 @@ headers! { Item;
     /// A package whose INFOs the sender takes (RFC 6086 §9.2).
     RecvInfo RECV_INFO list |reader| Item::read(reader, Reader::token);
     /// An identifier of the session that survives back-to-back user agents (RFC 7989 §5).
-    SessionId SESSION_ID alone |reader| Item::read(reader, uuid);
+    SessionId SESSION_ID alone |reader| {
+        let item = Item::read(reader, uuid)?;
+        let good = item.param("remote").is_none_or(|remote| remote.is_some_and(is_uuid));
+        if good { Ok(item) } else { Err(Kind::Param) }
+    };
     /// What one user tells the other about the call (RFC 7433 §4.1).
     UserToUser USER_TO_USER list |reader| Item::read(reader, Reader::token_or_quoted);
 }
@@ -201,8 +205,12 @@ fn dialog<'a>(reader: &mut Reader<'a>, tags: [&str; 2]) -> Result<Item<'a>, Kind
 
 /// Reads 32 hexadecimal digits in lower case.
 fn uuid<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Kind> {
-    let uuid = reader.take_while(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'), Kind::Value)?;
-    if uuid.len() == 32 { Ok(uuid) } else { Err(Kind::Value) }
+    let uuid = reader.token()?;
+    if is_uuid(uuid) { Ok(uuid) } else { Err(Kind::Value) }
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl<'a> Replaces<'a> {

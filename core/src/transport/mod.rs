@@ -23,9 +23,10 @@ use crate::{
     syntax::{HeaderValue, Leniency},
 };
 
+#[cfg(any(feature = "tls", feature = "ws"))]
+pub(crate) use self::conn::count_down;
 use self::{conn::Conn, stun::Probe};
 pub(crate) use self::{
-    conn::count_down,
     flow::{Flow, Outbound, Owner, Target, is_wildcard},
     resolve::NotBegun,
     stun::{Class, StunMessage, is_stun},

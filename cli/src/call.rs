@@ -18,14 +18,12 @@ use crate::{
     span::Span,
 };
 
-/// Calls somebody, stays in the call for a while, and hangs up.
-///
-/// Speech is offered (PCMU, PCMA), but no media is sent and none is played. Ctrl-C cancels a call that rings and ends one that was
-/// answered.
+/// What is needed to call somebody.
 #[derive(Debug, clap::Args)]
 #[command(after_help = crate::exit::HELP)]
 pub(crate) struct Args {
     /// Whom to call: sip:USER@HOST, sip:USER@HOST:PORT;transport=tcp, sips:USER@HOST, …
+    #[arg(value_parser = caller::target)]
     uri: UriBuf,
     /// How long to stay in the call
     #[arg(long, value_name = "TIME", default_value = "5s")]

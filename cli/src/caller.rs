@@ -6,7 +6,7 @@ use std::{
 
 use sansip::{
     ClientEnd, ClientHandle, Command, Config, Cx, DialogChange, DialogEnd, DialogHandle, HeaderValue, IoKind,
-    Outgoing, Proto, Response, SendError, Service, SocketId, UriBuf,
+    Outgoing, Proto, Response, SendError, Service, SocketId, UriBuf, syntax::UriError,
 };
 use thiserror::Error;
 
@@ -24,6 +24,11 @@ use crate::{
 pub(crate) struct Aim {
     pub(crate) uri: UriBuf,
     pub(crate) local: IpAddr,
+}
+
+/// Reads a URI, and says how to write one.
+pub(crate) fn target(text: &str) -> Result<UriBuf, String> {
+    text.parse().map_err(|error: UriError| format!("{error}: write sip:USER@HOST or sip:HOST:PORT"))
 }
 
 /// Why nothing can be sent to a URI.

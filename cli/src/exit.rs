@@ -35,3 +35,9 @@ Exit codes:
   2  the other side rejected the request with a final response
   3  no answer in time (or 408), or given up before there was one
   4  the other side cannot be reached: no address, refused, no route";
+
+/// The same for a server.
+pub(crate) const SERVE_HELP: &str = "\
+Exit codes:
+  0  ended because it was asked to
+  1  the command line, a file or this machine is at fault";

@@ -38,14 +38,24 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Answer OPTIONS and calls until interrupted
+    ///
+    /// Calls are answered with speech (PCMU, PCMA), those of browsers without media; none is sent. Options here count before those of the configuration
+    /// file. Ctrl-C or SIGTERM ends all calls, then the program; SIGHUP has it read its certificates again.
     Serve(serve::Args),
     /// Ask a server what it can do
     Options(options::Args),
     /// Find the servers of a URI, and print them in the order of trying
+    ///
+    /// They are found as for a request (RFC 3263), and printed as TRANSPORT IP PORT. Hosts of one priority are in random order, as
+    /// their weights say.
     Resolve(resolve::Args),
     /// Call somebody and hang up after a while; no media is sent
+    ///
+    /// Speech is offered (PCMU, PCMA), but none is sent and none is played. Ctrl-C cancels a call that rings and ends one that was
+    /// answered. A phone that opens a connection of its own to hang up over TLS reaches this program only if it has a certificate
+    /// (--tls-cert).
     Call(call::Args),
-    /// Read messages from files and say what they are, or what is wrong with them
+    /// Read messages from files and say what they are, or what is wrong with them and where
     Parse(parse::Args),
     /// Show two calls in a simulated network that loses packets
     Demo(demo::Args),

@@ -14,11 +14,12 @@ use crate::{
     span::Span,
 };
 
-/// Asks a server what it can do, and whether it is there.
+/// What is needed to ask a server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = crate::exit::HELP)]
 pub(crate) struct Args {
     /// Whom to ask: sip:HOST, sip:USER@HOST:PORT;transport=tcp, sips:HOST, …
+    #[arg(value_parser = caller::target)]
     uri: UriBuf,
     /// How long to wait for the answer
     #[arg(long, value_name = "TIME", default_value = "10s")]

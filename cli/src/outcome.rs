@@ -21,7 +21,7 @@ pub(crate) fn explain(end: ClientEnd, last: Option<&Response>, failure: Option<W
             None => format!("rejected with {status}"),
         },
         ClientEnd::Timeout => {
-            format!("no answer in time: check that somebody listens there; {ELSEWHERE}")
+            format!("no answer in time: perhaps nobody listens there; {ELSEWHERE}")
         }
         ClientEnd::Transport(IoKind::Refused) => {
             format!("connection refused: nobody listens there; {ELSEWHERE}")
@@ -33,9 +33,9 @@ pub(crate) fn explain(end: ClientEnd, last: Option<&Response>, failure: Option<W
         ClientEnd::Transport(error) => match failure {
             // It says more of the same.
             Some(failure) if failure.error.kind() == error => {
-                format!("cannot be reached: {error}: {}{}", failure.error, trust(error))
+                format!("cannot be reached: {error}: {}{}", failure.error, remedy(error))
             }
-            _ => format!("cannot be reached: {error}"),
+            _ => format!("cannot be reached: {error}{}", remedy(error)),
         },
         ClientEnd::NoAddress => "the host has no address: check the name, or use an IP address".into(),
         _ => "given up before there was an answer".into(),
@@ -44,9 +44,12 @@ pub(crate) fn explain(end: ClientEnd, last: Option<&Response>, failure: Option<W
 
 const ELSEWHERE: &str = "check host and port, or try another ;transport=";
 
-const fn trust(error: IoKind) -> &'static str {
+const fn remedy(error: IoKind) -> &'static str {
     match error {
         IoKind::Untrusted => "; name who vouches for it with --tls-ca FILE, or check the name",
+        IoKind::Reset | IoKind::Protocol => {
+            "; it may speak another protocol there: check the port, or try another ;transport="
+        }
         _ => "",
     }
 }
@@ -97,7 +100,11 @@ mod tests {
             (status(486), Exit::Rejected, "rejected with 486"),
             (status(503), Exit::Rejected, "rejected with 503"),
             (status(603), Exit::Rejected, "rejected with 603"),
-            (ClientEnd::Timeout, Exit::NoAnswer, "no answer in time: check that"),
+            (
+                ClientEnd::Timeout,
+                Exit::NoAnswer,
+                "no answer in time: perhaps nobody listens there; check host",
+            ),
             (
                 ClientEnd::Transport(IoKind::Refused),
                 Exit::Unreachable,
@@ -107,6 +114,12 @@ mod tests {
                 ClientEnd::Transport(IoKind::Unreachable),
                 Exit::Unreachable,
                 "nobody listens there; check host",
+            ),
+            (ClientEnd::Transport(IoKind::Reset), Exit::Unreachable, "it may speak another protocol there"),
+            (
+                ClientEnd::Transport(IoKind::Protocol),
+                Exit::Unreachable,
+                "it may speak another protocol there",
             ),
             (ClientEnd::Transport(IoKind::TimedOut), Exit::Unreachable, "cannot be reached: "),
             (ClientEnd::NoAddress, Exit::Unreachable, "has no address: check the name"),

@@ -1,22 +1,24 @@
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+};
 
 use sansip::{
     Destination, DnsError, Input, Instant, Limits, Machine, Output, Place, Preference, Proto, Reach,
     Resolver, UriBuf,
 };
 
-use crate::{exit::Exit, print};
+use crate::{caller::target, exit::Exit, print};
 
-/// Finds the servers of a URI as a request would, and prints them in the order in which it would try them.
-///
-/// Hosts of one priority are in random order, as their weights say.
+/// What is needed to find servers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = crate::exit::HELP)]
 pub(crate) struct Args {
     /// Whose servers: sip:HOST, sips:HOST, sip:HOST;transport=tcp, …
+    #[arg(value_parser = target)]
     uri: UriBuf,
-    /// The name server to ask instead of the system's; may be given several times
-    #[arg(long = "server", value_name = "IP:PORT")]
+    /// The name server to ask instead of the system's, at port 53 unless said; may be given several times
+    #[arg(long = "server", value_name = "IP[:PORT]", value_parser = name_server)]
     servers: Vec<SocketAddr>,
     /// A transport that may be chosen where the URI leaves it open; may be given several times
     #[arg(long = "transport", value_name = "TRANSPORT", default_values = ["udp", "tcp", "tls"])]
@@ -25,6 +27,16 @@ pub(crate) struct Args {
     #[arg(long)]
     ipv6: bool,
 }
+
+/// Reads the address of a name server.
+fn name_server(text: &str) -> Result<SocketAddr, String> {
+    let alone = || text.trim_matches(['[', ']']).parse().map(|ip: IpAddr| SocketAddr::new(ip, DNS)).ok();
+    let address = text.parse().ok().or_else(alone);
+    address.ok_or_else(|| "write an IP address, with a port or without: 192.0.2.53, [2001:db8::53]:53".into())
+}
+
+/// The port of name servers (RFC 1035 §4.2).
+const DNS: u16 = 53;
 
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Exit {
@@ -120,5 +132,26 @@ impl Machine for Search {
 
     fn is_stopped(&self) -> bool {
         self.found.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_servers_have_a_usual_port() {
+        for (text, address) in [
+            ("192.0.2.53", "192.0.2.53:53"),
+            ("192.0.2.53:54", "192.0.2.53:54"),
+            ("2001:db8::53", "[2001:db8::53]:53"),
+            ("[2001:db8::53]", "[2001:db8::53]:53"),
+            ("[2001:db8::53]:54", "[2001:db8::53]:54"),
+        ] {
+            assert_eq!(name_server(text).map(|found| found.to_string()), Ok(address.into()));
+        }
+        for bad in ["", "ns.example.com", "192.0.2.53:", "192.0.2.53:70000"] {
+            assert!(name_server(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -103,11 +103,17 @@ pub(crate) enum SecureError {
     Unreadable { path: String, error: io::Error },
     #[error("{path}: {error}")]
     Content { path: String, error: CertificateError },
-    #[error("a certificate needs its private key: give both, --tls-cert FILE and --tls-key FILE")]
+    #[error(
+        "a certificate needs its private key: give both, --tls-cert FILE and --tls-key FILE, or certificate and key in [tls]"
+    )]
     Half,
-    #[error("{0} needs a certificate: give --tls-cert FILE and --tls-key FILE")]
+    #[error(
+        "{0} needs a certificate: give --tls-cert FILE and --tls-key FILE, or certificate and key in [tls]"
+    )]
     NoCertificate(String),
-    #[error("client certificates can only be judged by those who vouch for them: give --tls-ca FILE")]
+    #[error(
+        "client certificates can only be judged by those who vouch for them: give --tls-ca FILE, or ca in [tls]"
+    )]
     NoAuthority,
     #[error(transparent)]
     Setup(CertificateError),

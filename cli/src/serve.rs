@@ -23,19 +23,21 @@ use crate::{
     span::Span,
 };
 
-/// Answers OPTIONS and calls until it is interrupted. No media is sent.
+/// What a server is told; what is not said here is as in the configuration file, or else as usual.
 #[derive(Debug, clap::Args)]
+#[command(after_help = crate::exit::SERVE_HELP)]
 pub(crate) struct Args {
-    /// Open a socket: sip:HOST:PORT[;transport=udp|tcp|tls|ws|wss]. May be repeated. UDP opens TCP on the same port too
+    /// Open a socket: sip:HOST:PORT[;transport=udp|tcp|tls|ws|wss]. May be repeated. UDP opens TCP on the same
+    /// port too [default: sip:127.0.0.1:5060]
     #[arg(long, value_name = "URI")]
     listen: Vec<Listen>,
-    /// What runs the endpoint
+    /// What runs the endpoint [default: tokio]
     #[arg(long)]
     driver: Option<Driver>,
     /// Read a configuration file; `sansip config` prints all its keys
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How long a call rings before it is answered, such as 2s
+    /// How long a call rings before it is answered, such as 2s [default: 0s]
     #[arg(long, value_name = "TIME")]
     ring: Option<Span>,
     /// Print the number of open calls so often, such as 1s
@@ -50,13 +52,13 @@ pub(crate) struct Args {
     /// Trust the certificates in this file to vouch for others, instead of those that the system trusts
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-    /// Whether clients have to show a certificate
-    #[arg(long)]
+    /// Whether clients have to show a certificate [default: ignored]
+    #[arg(long, value_name = "WHO")]
     tls_clients: Option<Clients>,
     /// Serve this path and what lies below it over WebSocket, and no other. May be repeated
     #[arg(long, value_name = "PATH")]
     ws_path: Vec<String>,
-    /// What is logged: off, error, warn, info, debug or trace
+    /// What is logged: off, error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<Level>,
 }

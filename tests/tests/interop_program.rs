@@ -81,6 +81,9 @@ fn failures_have_codes() {
         "names no transport that there is: use udp, tcp",
     );
     assert_ends(&["call", "tel:+1"], 1, "write sip:USER@HOST");
+    for command in ["call", "options", "resolve"] {
+        assert_ends(&[command, "192.0.2.1"], 1, "begins with a scheme and a colon: write sip:USER@HOST");
+    }
     assert_ends(&["dance"], 1, "unrecognized subcommand");
 }
 

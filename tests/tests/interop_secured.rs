@@ -62,11 +62,16 @@ fn a_server_says_what_is_wrong_with_its_certificate() {
     authority.certify(&authority.file("a.pem"), &authority.file("a.key"));
     authority.certify(&authority.file("b.pem"), &authority.file("b.key"));
     fs::write(authority.file("empty"), "").expect("there is room");
+    let key = fs::read_to_string(authority.file("a.key")).expect("it was written");
+    let fields = "KEY-----\nProc-Type: 4,ENCRYPTED\n";
+    fs::write(authority.file("locked"), key.replacen("KEY-----", fields, 1)).expect("there is room");
     let listen = ["serve", "--listen", "sip:127.0.0.1:0;transport=tls"];
-    let [a_pem, a_key, b_key, empty, none] = ["a.pem", "a.key", "b.key", "empty", "none"].map(path);
+    let [a_pem, a_key, b_key, empty, none, locked] =
+        ["a.pem", "a.key", "b.key", "empty", "none", "locked"].map(path);
     for (words, piece) in [
         (vec![], "sip:127.0.0.1:0;transport=tls needs a certificate: give --tls-cert FILE".to_owned()),
         (vec!["--tls-cert", &a_pem], "a certificate needs its private key".into()),
+        (vec!["--tls-cert", &a_pem, "--tls-key", &locked], format!("{locked}: the private key is encrypted")),
         (vec!["--tls-cert", &none, "--tls-key", &a_key], format!("cannot read {none}: No such file")),
         (vec!["--tls-cert", &a_pem, "--tls-key", &none], format!("cannot read {none}: No such file")),
         (vec!["--tls-cert", &empty, "--tls-key", &a_key], format!("{empty}: there is no certificate in it")),

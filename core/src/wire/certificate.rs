@@ -68,7 +68,8 @@ impl Certificate {
         let names = names(first).map_err(|error| CertificateError::Malformed(text(error)))?;
         let key = match PrivateKeyDer::from_pem_slice(key) {
             Ok(key) => key,
-            Err(pem::Error::NoItemsFound) if memchr::memmem::find(key, b"ENCRYPTED").is_some() => {
+            // In its label, or in the header fields of RFC 1421 in front of it.
+            Err(_) if memchr::memmem::find(key, b"ENCRYPTED").is_some() => {
                 return Err(CertificateError::EncryptedKey);
             }
             Err(pem::Error::NoItemsFound) => return Err(CertificateError::NoKey),

@@ -277,7 +277,11 @@ fn what_is_wrong_with_a_certificate_or_key_is_named() {
     assert!(matches!(read(&garbled, &key), Some(E::CertificateText(_))), "{:?}", read(&garbled, &key));
     assert!(matches!(read(hollow, &key), Some(E::Malformed(_))));
     assert_eq!(read(&chain, &chain), Some(E::NoKey));
-    assert_eq!(read(&chain, &encrypted), Some(E::EncryptedKey));
+    let fields = "PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n";
+    let encrypted_before = key.replacen("PRIVATE KEY-----", fields, 1);
+    for encrypted in [encrypted, encrypted_before] {
+        assert_eq!(read(&chain, &encrypted), Some(E::EncryptedKey), "{encrypted}");
+    }
     assert!(matches!(read(&chain, no_key), Some(E::Key(_))), "{:?}", read(&chain, no_key));
     assert_eq!(read(&chain, &other), Some(E::Mismatch));
     assert_eq!(trust_pem(b"").err(), Some(E::NoCertificate));

@@ -210,6 +210,31 @@ fn an_unaddressed_description_says_so() {
     assert_eq!(Description::from_model(&model, &Limits::default()), Ok(description));
 }
 
+/// RFC 8866 §9: one space parts fields, and nothing else does. Where others would find other fields than this side,
+/// changes would be to something else than what they read.
+#[test]
+fn fields_are_parted_by_spaces_alone() {
+    let text = |origin: &str, media: &str| {
+        format!(
+            "v=0\r\no={origin}\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm={media}\r\na=rtpmap:0 PCMU/8000\r\n"
+        )
+    };
+    let parsed = |text: &str| Description::parse(text.as_bytes(), &Limits::default());
+    let (origin, media) = ("- 1 1 IN IP4 192.0.2.1", "audio 4000 RTP/AVP 0 8");
+    assert!(parsed(&text(origin, media)).is_ok());
+    for odd in [
+        "au\tdio 4000 RTP/AVP 0 8",
+        " 4000 RTP/AVP 0 8",
+        "audio 4000 RTP/\x0cAVP 0 8",
+        "audio 4000 RTP/AVP 0\t8",
+    ] {
+        assert!(matches!(parsed(&text(origin, odd)), Err(SdpError::Malformed(_))), "{odd:?}");
+    }
+    for odd in ["-\t1 1 IN IP4 192.0.2.1", "- 1 1\t IN IP4 192.0.2.1", "a\tb 1 1 IN IP4 192.0.2.1"] {
+        assert!(matches!(parsed(&text(odd, media)), Err(SdpError::Malformed(_))), "{odd:?}");
+    }
+}
+
 /// Limits::streams, Limits::sdp_lines and Limits::formats, at the limit and one over, read and added.
 #[test]
 fn counts_are_limited() {

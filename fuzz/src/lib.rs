@@ -6,6 +6,7 @@ mod body;
 mod dns;
 mod header;
 mod machine;
+mod sdp_edits;
 mod seed;
 mod stun;
 mod wire;
@@ -22,6 +23,7 @@ pub use crate::{
     dns::dns_answers,
     header::{COUNT, family, header},
     machine::endpoint_bytes,
+    sdp_edits::sdp_edits,
     seed::{Input, files, inputs_of},
     stun::stun,
     wire::{tls_records, ws},
@@ -31,12 +33,13 @@ pub use crate::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("message", message),
     ("uri", uri),
     ("header", header),
     ("body", body),
     ("sdp", sdp),
+    ("sdp_edits", sdp_edits),
     ("stream_frame", stream_frame),
     ("rsip", rsip),
     ("endpoint_bytes", endpoint_bytes),

@@ -5,7 +5,7 @@ use sansip::{
     syntax::{HeaderId, Message, View},
 };
 
-use crate::header::first_byte;
+use crate::{header::first_byte, sdp_edits::KINDS};
 
 /// An input: the name of the target that it is for, and the bytes.
 pub type Input = (&'static str, Vec<u8>);
@@ -37,9 +37,15 @@ fn parts(view: View<'_>, inputs: &mut Vec<Input>) {
     }
     if !view.body().is_empty() {
         inputs.push(("sdp", view.body().into()));
+        inputs.push(("sdp_edits", [&every_edit()[..], b"\n", view.body()].concat()));
         let content_type = view.header(HeaderId::ContentType).unwrap_or("");
         inputs.push(("body", [content_type.as_bytes(), b"\n", view.body()].concat()));
     }
+}
+
+/// Returns an instruction of each kind for the first stream, none of whose bytes is a line break.
+fn every_edit() -> Vec<u8> {
+    (KINDS..2 * KINDS).flat_map(|kind| [kind, 0, kind.wrapping_mul(13)]).collect()
 }
 
 /// Writes a frame of WebSocket as a client does (RFC 6455 §5.2), masked with zeros.

@@ -271,6 +271,9 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), SdpError> {
         return Err(SdpError::TooManyLines(lines));
     }
     let media = || bytes.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"m="));
+    if let Some(line) = bytes.split(|byte| *byte == b'\n').find(|line| has_other_fields(line)) {
+        return Err(SdpError::Malformed(format!("fields of {:?}", String::from_utf8_lossy(line))));
+    }
     let streams = media().count();
     if streams > limits.streams {
         return Err(SdpError::TooManyStreams(streams));
@@ -284,4 +287,12 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), SdpError> {
         Some(most) => Err(SdpError::TooManyFormats(most)),
         None => Ok(()),
     }
+}
+
+/// Tells whether the fields of an origin or a stream are parted by anything but spaces (RFC 8866 §9): the codec, peers and
+/// this side would each find other ones.
+fn has_other_fields(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let Some(fields) = line.strip_prefix(b"m=").or_else(|| line.strip_prefix(b"o=")) else { return false };
+    fields.starts_with(b" ") || fields.iter().any(|byte| byte.is_ascii_whitespace() && *byte != b' ')
 }

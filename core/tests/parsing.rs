@@ -1,11 +1,12 @@
 //! Properties of the parser over arbitrary and mutated input, and its limits.
 
+use bytes::BytesMut;
 use proptest::{prelude::*, sample::Index};
 use sansip::{
     Limits,
     syntax::{
-        self, CSeq, HeaderId, Host, Message, Method, NameAddr, ParseErrorKind as Kind, StatusCode, Uri, Via,
-        View,
+        self, CSeq, Edit, EditError, HeaderId, HeaderName, Host, Message, Method, NameAddr,
+        ParseErrorKind as Kind, StatusCode, Uri, Via, View,
     },
 };
 
@@ -399,4 +400,52 @@ fn start_lines() {
         let text = RESPONSE.replace("SIP/2.0 200 OK", line);
         assert_eq!(outcome(text.as_bytes(), &limits()).is_ok(), good, "{line}");
     }
+}
+
+/// D12; RFC 3261 §7.3.1, §8.1.1: no edit leaves a message that nobody can read.
+#[test]
+fn edits_leave_what_every_message_has() {
+    use HeaderName as N;
+    let bad = [
+        (N::VIA, "x"),
+        (N::FROM, "Bell, A <sip:a@b>"),
+        (N::TO, "<sip:a"),
+        (N::CALL_ID, "a b"),
+        (N::CSEQ, "7"),
+        (N::CSEQ, "7 BYE"),
+        (N::MAX_FORWARDS, "300"),
+        (N::CONTACT, "*, <sip:a@b>"),
+        (N::ROUTE, "<>"),
+        (N::RECORD_ROUTE, ""),
+    ];
+    let pieces = bad.clone().map(|(_, value)| [value, ""]);
+    let message = Message::parse(INVITE.as_bytes(), &limits()).map_err(|r| r.error).expect("good");
+    let mut edit = Edit::new(message.view()).expect("a checked request");
+    for name in [N::VIA, N::FROM, N::TO, N::CALL_ID, N::CSEQ] {
+        let needed = Some(EditError::Needed(name.id()));
+        assert_eq!(edit.remove(&name).err(), needed);
+        assert_eq!(edit.remove_first(&name).err(), needed);
+    }
+    for ((name, value), pieces) in bad.iter().zip(&pieces) {
+        let outcomes = [
+            edit.add(name, *value).err(),
+            edit.replace(name, *value).err(),
+            edit.replace_first(name, pieces).err(),
+        ];
+        for outcome in outcomes {
+            let malformed = matches!(outcome, Some(EditError::Malformed(id, _)) if id == name.id());
+            assert!(malformed, "{name}: {value}: {outcome:?}");
+        }
+    }
+    let mut out = BytesMut::new();
+    edit.write(&mut out);
+    assert_eq!(out, INVITE, "what is refused changes nothing");
+    edit.add(&N::FROM, "sip:c@d;tag=2").and_then(|edit| edit.add(&N::CSEQ, "8 INVITE")).expect("good");
+    edit.add(&N::EXPIRES, "1").and_then(|edit| edit.add(&N::EXPIRES, "2")).expect("good");
+    out.clear();
+    edit.write(&mut out);
+    let again = Message::parse(&out, &limits()).map_err(|refused| refused.error).expect("a message");
+    let view = again.view();
+    assert_eq!((view.from_tag(), view.cseq_number(), view.get("Expires")), (Some("2"), 8, Some("2")));
+    assert_eq!(view.fields().len(), message.view().fields().len() + 1);
 }

@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     fmt::{self, Write as _},
     net::IpAddr,
 };
@@ -12,6 +13,7 @@ use super::{
     header::{HOPS_MAX, scan_via},
     message::{Field, StartLine},
     name_addr,
+    parse::{check_value, needs_sense},
     scan::Cursor,
 };
 
@@ -57,6 +59,12 @@ pub enum EditError {
     /// The header field follows the body and is not set by hand.
     #[error("{0} follows the body")]
     Reserved(HeaderId),
+    /// No message is one without the header field (RFC 3261 §8.1.1).
+    #[error("a message needs {0}")]
+    Needed(HeaderId),
+    /// The value is none of the header field, and every element reads it.
+    #[error("{0}: {1}")]
+    Malformed(HeaderId, ParseErrorKind),
 }
 
 impl<'m> Edit<'m> {
@@ -165,8 +173,11 @@ impl<'m> Edit<'m> {
         Ok(self)
     }
 
-    /// Adds a row below all others.
+    /// Adds a row below all others. A header field that may stand only once is set instead.
     pub fn add(&mut self, name: &'m HeaderName, value: impl Into<Text<'m>>) -> Result<&mut Self, EditError> {
+        if name.id().is_single() {
+            return self.replace_first(name, value);
+        }
         let value = self.checked(name, value.into())?;
         let place = self.blank_line();
         self.append(place, New::named(name, value));
@@ -204,14 +215,14 @@ impl<'m> Edit<'m> {
 
     /// Removes all rows of a header field.
     pub fn remove(&mut self, name: &HeaderName) -> Result<&mut Self, EditError> {
-        self.unreserved(name)?;
+        self.removable(name)?;
         self.remove_rows(name, 0, REMOVED);
         Ok(self)
     }
 
     /// Removes the first row of a header field.
     pub fn remove_first(&mut self, name: &HeaderName) -> Result<&mut Self, EditError> {
-        self.unreserved(name)?;
+        self.removable(name)?;
         if let Some(row) = self.rows_of(name).next() {
             self.remove_row(row, REMOVED);
         }
@@ -355,7 +366,26 @@ impl<'m> Edit<'m> {
 
     fn checked(&self, name: &HeaderName, text: Text<'m>) -> Result<Value<'m>, EditError> {
         self.unreserved(name)?;
-        Value::checked(text)
+        let value = Value::checked(text)?;
+        let id = name.id();
+        if !needs_sense(id) {
+            return Ok(value);
+        }
+        let whole = match text {
+            Text::Whole(whole) => Cow::Borrowed(whole),
+            Text::Pieces(pieces) => Cow::Owned(pieces.concat()),
+        };
+        let method = self.view.is_request().then(|| self.view.method_text());
+        check_value(id, &whole, method).map_err(|kind| EditError::Malformed(id, kind))?;
+        Ok(value)
+    }
+
+    fn removable(&self, name: &HeaderName) -> Result<(), EditError> {
+        use HeaderId as H;
+        match name.id() {
+            id @ (H::Via | H::From | H::To | H::CallId | H::CSeq) => Err(EditError::Needed(id)),
+            _ => self.unreserved(name),
+        }
     }
 
     fn unreserved(&self, name: &HeaderName) -> Result<(), EditError> {

@@ -386,6 +386,38 @@ pub(crate) fn check(message: &mut Message<'_>) -> Result<(), ParseError> {
     first.map_or(Ok(()), Err)
 }
 
+/// Tells whether every element reads the header field.
+pub(crate) fn needs_sense(id: HeaderId) -> bool {
+    use HeaderId as H;
+    matches!(
+        id,
+        H::Via
+            | H::From
+            | H::To
+            | H::CallId
+            | H::CSeq
+            | H::MaxForwards
+            | H::Contact
+            | H::Route
+            | H::RecordRoute
+    )
+}
+
+/// Reads a value that is to be written as [`check`] would; of a request with its method.
+pub(crate) fn check_value(id: HeaderId, value: &str, method: Option<&str>) -> Result<(), Kind> {
+    if value.len() > HEAD_MAX {
+        return Err(Kind::TooLong);
+    }
+    let mut facts = Facts::default();
+    let mut cursor = Cursor::new(scan::trim(value).as_bytes());
+    check_field(id, &mut cursor, &mut facts, false)?;
+    let cseq = facts.cseq.method.of(scan::trim(value));
+    match method.filter(|_| id == HeaderId::CSeq) {
+        Some(method) if !same_method(method.as_bytes(), cseq.as_bytes()) => Err(Kind::MethodMismatch),
+        _ => Ok(()),
+    }
+}
+
 /// A set of header fields.
 #[derive(Default)]
 struct Seen([u64; 2]);

@@ -8,7 +8,7 @@ use std::{
 
 use mio::Waker;
 use sansip::{Input, Instant, Machine};
-use sansip_net::{BUFFER, WALL, drain, now, wall};
+use sansip_net::{Buffer, WALL, drain, flush, now, wall};
 
 use crate::sources::Sources;
 
@@ -77,14 +77,14 @@ pub(crate) struct Engine {
     sources: Sources,
     /// When to look at the wall clock again.
     wall: Instant,
-    buffer: Box<[u8]>,
+    buffer: Buffer,
 }
 
 impl Engine {
     /// Makes one, and what ends its wait from elsewhere.
     pub(crate) fn new() -> io::Result<(Self, Arc<Waker>)> {
         let (sources, waker) = Sources::new()?;
-        Ok((Self { sources, wall: Instant::EPOCH, buffer: vec![0; BUFFER].into() }, waker))
+        Ok((Self { sources, wall: Instant::EPOCH, buffer: Buffer::default() }, waker))
     }
 
     /// Runs round after round until the node is to end, and ends it.
@@ -106,6 +106,7 @@ impl Engine {
     pub(crate) fn round<M: Machine>(&mut self, shared: &Shared<M>) -> Option<Instant> {
         let due = shared.enter(|machine| {
             self.serve(machine);
+            flush(machine, &mut self.sources, now);
             (!machine.is_stopped()).then(|| machine.poll_timeout())
         });
         let (due, until) = (due??, *lock(&shared.until));
@@ -123,11 +124,21 @@ impl Engine {
             machine.handle_input(now(), input);
             drain(machine, &mut self.sources, now);
         }
-        for _ in 0..BURST {
+        let mut done = 0;
+        while done < BURST {
+            done += 1;
             let Some(source) = self.sources.ready.pop_front() else { return };
             if let Some(input) = self.sources.step(source, &mut self.buffer) {
                 machine.handle_input(now(), input);
                 drain(machine, &mut self.sources, now);
+            }
+            // More datagrams of the same socket, unless the machine has closed it.
+            while let Some(input) = self.buffer.input() {
+                done += 1;
+                if self.sources.has(source) {
+                    machine.handle_input(now(), input);
+                    drain(machine, &mut self.sources, now);
+                }
             }
         }
     }

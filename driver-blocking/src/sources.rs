@@ -14,16 +14,16 @@ use mio::{
     Events, Interest, Poll, Token, Waker,
     net::{TcpListener, TcpStream, UdpSocket},
 };
-use sansip::{
-    CloseHow, ConnId, DnsError, DnsName, Input, Instant, PeerInfo, QueryId, RecordKind, SocketId, Unreachable,
-};
-use sansip_net::{Conn, Hands, Lookups, Stream, complaint, listen, now, transmit, udp};
+use sansip::{CloseHow, ConnId, DnsError, DnsName, Input, Instant, PeerInfo, QueryId, RecordKind, SocketId};
+use sansip_net::{Buffer, Conn, Hands, Lookups, ROOM, Stream, Udp, listen, now};
 use socket2::SockRef;
 use tokio::runtime::{Builder, Runtime};
 
 /// All that may have something for the machine, and a list of what has.
 pub(crate) struct Sources {
     open: HashMap<Token, Source>,
+    /// Those that send datagrams.
+    udp: Vec<Token>,
     /// Each of them once, so it is bounded.
     pub(crate) ready: VecDeque<Token>,
     /// Until when listeners rest, because the system is short of something.
@@ -45,10 +45,16 @@ struct Source {
 }
 
 enum Kind {
-    Udp(SocketId, SocketAddr, UdpSocket),
+    Udp(Udp<UdpSocket>),
     Listener(SocketId, TcpListener),
     Conn(Conn<Tcp>),
     Answers(Receiver<Input<'static>>),
+}
+
+impl Source {
+    fn waits_for_room(&self) -> bool {
+        matches!(&self.kind, Kind::Udp(udp) if udp.waits())
+    }
 }
 
 impl Sources {
@@ -59,6 +65,7 @@ impl Sources {
         let (answers, answered) = channel();
         let sources = Self {
             open: [(ANSWERS, Source { kind: Kind::Answers(answered), ready: false })].into(),
+            udp: Vec::new(),
             ready: VecDeque::new(),
             rest: None,
             accepted: 0,
@@ -74,7 +81,8 @@ impl Sources {
 
     /// Waits until a source may go on, the waker wakes, or `due` has come.
     pub(crate) fn wait(&mut self, due: Instant) {
-        let due = self.rest.map_or(due, |rest| rest.min(due));
+        let room = self.udp.iter().any(|token| self.open.get(token).is_some_and(Source::waits_for_room));
+        let due = [self.rest, room.then(|| now() + ROOM)].into_iter().flatten().fold(due, Instant::min);
         let timeout = if self.ready.is_empty() { due.since(now()) } else { Duration::ZERO };
         if let Err(error) = self.poll.poll(&mut self.events, Some(timeout)) {
             assert_eq!(
@@ -91,13 +99,24 @@ impl Sources {
         woken.into_iter().for_each(|token| self.wake(token));
     }
 
+    /// Tells whether a source is still open.
+    pub(crate) fn has(&self, token: Token) -> bool {
+        self.open.contains_key(&token)
+    }
+
     /// Takes one thing from a source. Until it has nothing more, its turn comes again after all others.
-    pub(crate) fn step<'b>(&mut self, token: Token, buffer: &'b mut [u8]) -> Option<Input<'b>> {
+    pub(crate) fn step<'b>(&mut self, token: Token, buffer: &'b mut Buffer) -> Option<Input<'b>> {
         let source = self.open.get_mut(&token)?;
         source.ready = false;
         let input = match &mut source.kind {
-            Kind::Udp(id, local, udp) => receive(*id, *local, udp, buffer),
-            Kind::Conn(conn) => conn.step(buffer),
+            Kind::Udp(udp) => match udp.receive(buffer) {
+                Ok(()) => {
+                    self.wake(token);
+                    return buffer.input();
+                }
+                Err(_) => udp.complaint(),
+            },
+            Kind::Conn(conn) => conn.step(buffer.bytes()),
             Kind::Answers(answers) => answers.try_recv().ok(),
             Kind::Listener(..) if self.rest.is_some() => None,
             Kind::Listener(id, listener) => {
@@ -127,7 +146,7 @@ impl Sources {
     fn insert(&mut self, token: Token, mut kind: Kind) -> io::Result<()> {
         let (registry, both) = (self.poll.registry(), Interest::READABLE | Interest::WRITABLE);
         match &mut kind {
-            Kind::Udp(_, _, udp) => registry.register(udp, token, Interest::READABLE)?,
+            Kind::Udp(udp) => registry.register(udp.socket_mut(), token, Interest::READABLE)?,
             Kind::Listener(_, listener) => registry.register(listener, token, Interest::READABLE)?,
             Kind::Conn(conn) => registry.register(&mut conn.stream_mut().0, token, both)?,
             Kind::Answers(_) => {}
@@ -154,9 +173,12 @@ impl Sources {
 
 impl Hands for Sources {
     fn bind(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
-        let udp = UdpSocket::from_std(udp(addr)?);
-        let local = udp.local_addr()?;
-        self.insert(of_socket(id), Kind::Udp(id, local, udp)).map(|()| local)
+        let open = |socket| Ok(UdpSocket::from_std(socket));
+        let udp = Udp::bind(id, addr, open, (UdpSocket::recv_from, UdpSocket::send_to))?;
+        let local = udp.bound();
+        self.insert(of_socket(id), Kind::Udp(udp))?;
+        self.udp.push(of_socket(id));
+        Ok(local)
     }
 
     fn listen(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
@@ -167,12 +189,20 @@ impl Hands for Sources {
 
     fn unbind(&mut self, id: SocketId) {
         self.open.remove(&of_socket(id));
+        self.udp.retain(|token| *token != of_socket(id));
     }
 
-    /// If the kernel has no room the datagram is lost, as UDP may.
-    fn transmit(&mut self, id: SocketId, remote: SocketAddr, payload: Bytes) -> Option<Unreachable> {
-        let Kind::Udp(_, _, udp) = &self.open.get(&of_socket(id))?.kind else { return None };
-        transmit(|| udp.send_to(&payload, remote)).ok().flatten()
+    fn transmit(&mut self, id: SocketId, local: SocketAddr, remote: SocketAddr, payload: Bytes) {
+        if let Some(Source { kind: Kind::Udp(udp), .. }) = self.open.get_mut(&of_socket(id)) {
+            udp.send(local, remote, payload);
+        }
+    }
+
+    fn flush(&mut self) -> Option<Input<'static>> {
+        self.udp.iter().find_map(|token| match &mut self.open.get_mut(token)?.kind {
+            Kind::Udp(udp) => udp.flush(),
+            Kind::Listener(..) | Kind::Conn(_) | Kind::Answers(_) => None,
+        })
     }
 
     fn connect(&mut self, id: ConnId, remote: SocketAddr) -> io::Result<()> {
@@ -210,19 +240,6 @@ impl Hands for Sources {
             let _ = waker.wake();
         })
     }
-}
-
-/// Reads a datagram, or what the network said of one sent before.
-fn receive<'b>(id: SocketId, local: SocketAddr, udp: &UdpSocket, buffer: &'b mut [u8]) -> Option<Input<'b>> {
-    let read = match udp.recv_from(buffer) {
-        // Some other datagram's error, told once in this way.
-        Err(error) if error.kind() != io::ErrorKind::WouldBlock => udp.recv_from(buffer),
-        read => read,
-    };
-    if let Ok((len, remote)) = read {
-        return Some(Input::Datagram { socket: id, local, remote, payload: &buffer[..len] });
-    }
-    complaint(udp).map(|(remote, why)| Input::Unreachable { socket: id, remote, why })
 }
 
 struct Tcp(TcpStream);

@@ -3,7 +3,7 @@ use std::{io, net::SocketAddr};
 use bytes::Bytes;
 use sansip::{
     CloseHow, ConnId, DnsError, DnsName, Input, Instant, IoKind, Machine, Output, Proto, QueryId, RecordKind,
-    SocketId, Unreachable,
+    SocketId,
 };
 
 use crate::interfaces::interfaces;
@@ -16,8 +16,10 @@ pub trait Hands {
     fn listen(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr>;
     /// [`Output::Unbind`].
     fn unbind(&mut self, id: SocketId);
-    /// [`Output::Transmit`]; returns why it cannot be delivered, if that is known.
-    fn transmit(&mut self, id: SocketId, remote: SocketAddr, payload: Bytes) -> Option<Unreachable>;
+    /// [`Output::Transmit`], to leave with what else is sent in this turn.
+    fn transmit(&mut self, id: SocketId, local: SocketAddr, remote: SocketAddr, payload: Bytes);
+    /// Has datagrams leave, and returns what became of one that cannot be delivered.
+    fn flush(&mut self) -> Option<Input<'static>>;
     /// [`Output::Connect`] for TCP.
     fn connect(&mut self, id: ConnId, remote: SocketAddr) -> io::Result<()>;
     /// [`Output::Send`].
@@ -40,11 +42,18 @@ pub fn drain(machine: &mut impl Machine, hands: &mut impl Hands, now: impl Fn() 
     }
 }
 
+/// Ends a turn: has the datagrams leave that it has made, and tells the machine which of them cannot be delivered.
+pub fn flush(machine: &mut impl Machine, hands: &mut impl Hands, now: impl Fn() -> Instant) {
+    while let Some(told) = hands.flush() {
+        machine.handle_input(now(), told);
+        drain(machine, hands, &now);
+    }
+}
+
 fn perform(hands: &mut impl Hands, output: Output) -> Option<Input<'static>> {
     match output {
-        Output::Transmit { socket, remote, payload, .. } => {
-            let why = hands.transmit(socket, remote, payload)?;
-            return Some(Input::Unreachable { socket, remote, why });
+        Output::Transmit { socket, local, remote, payload } => {
+            hands.transmit(socket, local, remote, payload);
         }
         Output::Send { conn, data } => hands.send(conn, data),
         Output::Close { conn, how } => hands.close(conn, how),

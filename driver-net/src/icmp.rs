@@ -9,7 +9,7 @@ use sansip::Unreachable;
 /// # Errors
 ///
 /// [`WouldBlock`](io::ErrorKind::WouldBlock) if it has to wait.
-pub fn transmit(send: impl Fn() -> io::Result<usize>) -> io::Result<Option<Unreachable>> {
+pub(crate) fn transmit(send: impl Fn() -> io::Result<usize>) -> io::Result<Option<Unreachable>> {
     match send().or_else(|_| send()) {
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
@@ -19,15 +19,15 @@ pub fn transmit(send: impl Fn() -> io::Result<usize>) -> io::Result<Option<Unrea
     }
 }
 
-/// Takes off a socket of [`udp`](crate::udp) what the network said of one datagram sent before, and where that one went.
+/// Takes off a socket what the network said of one datagram sent before, and where that one went.
 ///
 /// It answers `None` when there is nothing more, always where the system is not Linux.
-pub fn complaint(socket: &impl system::Socket) -> Option<(SocketAddr, Unreachable)> {
+pub(crate) fn complaint(socket: &impl system::Socket) -> Option<(SocketAddr, Unreachable)> {
     // One that only ages has no say.
     (0..KEPT).map_while(|_| system::next(socket)).find_map(|(remote, why)| Some((remote, why?)))
 }
 
-pub(crate) use system::keep;
+pub(crate) use system::{Socket, keep};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod system {
@@ -163,7 +163,7 @@ mod tests {
             let addr = |socket: &UdpSocket| socket.local_addr().expect("it is bound");
             let (nobody, somebody) = (addr(&dead), addr(&alive));
             drop(dead);
-            let socket = crate::udp(any).expect("loopback can be bound");
+            let socket = crate::socket::udp(any).expect("loopback can be bound");
             let send = |to| transmit(|| socket.send_to(b"x", to)).expect("there is room");
             assert_eq!(send(nobody), None);
             let deadline = Instant::now() + std::time::Duration::from_secs(10);

@@ -10,10 +10,11 @@ mod hands;
 mod icmp;
 mod interfaces;
 mod socket;
+mod udp;
 
 pub use clock::{WALL, now, seed, wall};
 pub use conn::{Conn, Stream};
 pub use dns::Lookups;
-pub use hands::{Hands, drain};
-pub use icmp::{complaint, transmit};
-pub use socket::{BUFFER, listen, udp};
+pub use hands::{Hands, drain, flush};
+pub use socket::listen;
+pub use udp::{Buffer, Calls, ROOM, Udp};

@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::icmp;
 
 /// Opens a UDP socket that does not block, with large buffers, and has the kernel keep the network's complaints.
-pub fn udp(addr: SocketAddr) -> io::Result<UdpSocket> {
+pub(crate) fn udp(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = open(addr, Type::DGRAM, Protocol::UDP)?;
     // Best effort: the system may cap the buffers, and need not know of complaints.
     let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
@@ -39,7 +39,7 @@ fn open(addr: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> 
 }
 
 /// More than any datagram: UDP cannot carry 65,508 bytes.
-pub const BUFFER: usize = 65_536;
+pub(crate) const BUFFER: usize = 65_536;
 
 /// Bytes asked of the kernel for each direction: 4 MiB hold some 4,000 requests.
 const KERNEL_BUFFER: usize = 4 << 20;

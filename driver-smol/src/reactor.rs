@@ -3,7 +3,7 @@ use std::task::{Context, Poll};
 use async_io::Timer;
 use futures_lite::FutureExt as _;
 use sansip::{Input, Instant, Machine};
-use sansip_net::{BUFFER, WALL, drain, now, wall};
+use sansip_net::{Buffer, WALL, drain, flush, now, wall};
 
 use crate::{
     node::{Letter, Mailbox},
@@ -24,7 +24,7 @@ pub(crate) struct Reactor<M> {
     wall: Instant,
     timer: Timer,
     armed: Option<Instant>,
-    buffer: Box<[u8]>,
+    buffer: Buffer,
 }
 
 impl<M: Machine> Reactor<M> {
@@ -37,7 +37,7 @@ impl<M: Machine> Reactor<M> {
             wall: Instant::EPOCH,
             timer: Timer::never(),
             armed: None,
-            buffer: vec![0; BUFFER].into(),
+            buffer: Buffer::default(),
         }
     }
 
@@ -57,6 +57,7 @@ impl<M: Machine> Reactor<M> {
         let letters_left = self.read_mailbox(cx);
         self.serve_sources();
         let answers_left = self.take_answers(cx);
+        flush(&mut self.machine, &mut self.sources, now);
         let now = now();
         if self.machine.is_stopped() || self.until.is_some_and(|until| until <= now) {
             return Poll::Ready(());
@@ -100,11 +101,21 @@ impl<M: Machine> Reactor<M> {
     }
 
     fn serve_sources(&mut self) {
-        for _ in 0..BURST {
+        let mut done = 0;
+        while done < BURST {
+            done += 1;
             let Some(token) = self.sources.next_ready() else { return };
             if let Some(input) = self.sources.step(token, &mut self.buffer) {
                 self.machine.handle_input(now(), input);
                 self.drain();
+            }
+            // More datagrams of the same socket, unless the machine has closed it.
+            while let Some(input) = self.buffer.input() {
+                done += 1;
+                if self.sources.has(token) {
+                    self.machine.handle_input(now(), input);
+                    drain(&mut self.machine, &mut self.sources, now);
+                }
             }
         }
     }
@@ -120,7 +131,7 @@ impl<M: Machine> Reactor<M> {
 
     /// Sees to it that the next round comes in time.
     fn arm(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let due = [self.machine.poll_timeout(), self.until, self.sources.rest()];
+        let due = [self.machine.poll_timeout(), self.until, self.sources.rest(), self.sources.room()];
         let next = due.into_iter().flatten().fold(self.wall, Instant::min);
         // Moving the timer costs more than a round in vain, so it is only ever moved forward.
         if self.armed.is_none_or(|armed| next < armed) {

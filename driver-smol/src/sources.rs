@@ -13,10 +13,8 @@ use async_channel::{Receiver, Sender, unbounded};
 use async_io::Async;
 use bytes::Bytes;
 use futures_lite::Stream as _;
-use sansip::{
-    CloseHow, ConnId, DnsError, DnsName, Input, Instant, PeerInfo, QueryId, RecordKind, SocketId, Unreachable,
-};
-use sansip_net::{Conn, Hands, Lookups, Stream, complaint, listen, now, transmit, udp};
+use sansip::{CloseHow, ConnId, DnsError, DnsName, Input, Instant, PeerInfo, QueryId, RecordKind, SocketId};
+use sansip_net::{Buffer, Conn, Hands, Lookups, ROOM, Stream, Udp, listen, now};
 use socket2::SockRef;
 use tokio::runtime::{Builder, Runtime};
 
@@ -25,6 +23,8 @@ use tokio::runtime::{Builder, Runtime};
 /// Each has a waker of its own which puts it on the list, so a round costs what is ready and not what is open.
 pub(crate) struct Sources {
     open: HashMap<Token, Source>,
+    /// Those that send datagrams.
+    udp: Vec<Token>,
     turns: Arc<Mutex<Turns>>,
     /// Until when listeners rest, because the system is short of something.
     rest: Option<Instant>,
@@ -44,7 +44,7 @@ struct Source {
 }
 
 enum Kind {
-    Udp(SocketId, SocketAddr, Async<UdpSocket>),
+    Udp(Udp<Async<UdpSocket>>),
     Listener(SocketId, Async<TcpListener>),
     Conn(Box<Conn<Tcp>>),
 }
@@ -54,6 +54,7 @@ impl Sources {
         let (answer, answers) = unbounded();
         Self {
             open: HashMap::new(),
+            udp: Vec::new(),
             turns: Arc::default(),
             rest: None,
             accepted: 0,
@@ -78,6 +79,18 @@ impl Sources {
         self.rest
     }
 
+    /// Tells when datagrams that wait for room are to be tried again, if any wait.
+    pub(crate) fn room(&self) -> Option<Instant> {
+        let waits =
+            |token| matches!(self.open.get(token), Some(Source { kind: Kind::Udp(udp), .. }) if udp.waits());
+        self.udp.iter().any(waits).then(|| now() + ROOM)
+    }
+
+    /// Tells whether a socket is still open.
+    pub(crate) fn has(&self, token: Token) -> bool {
+        self.open.contains_key(&token)
+    }
+
     /// Tells whether a socket may go on.
     pub(crate) fn has_ready(&self) -> bool {
         !lock(&self.turns).ready.is_empty()
@@ -92,12 +105,18 @@ impl Sources {
     }
 
     /// Takes one thing from a socket. Until it has nothing more, its turn comes again after all others.
-    pub(crate) fn step<'b>(&mut self, token: Token, buffer: &'b mut [u8]) -> Option<Input<'b>> {
+    pub(crate) fn step<'b>(&mut self, token: Token, buffer: &'b mut Buffer) -> Option<Input<'b>> {
         let source = self.open.get_mut(&token)?;
         let mut cx = Context::from_waker(&source.waker);
         let input = match &mut source.kind {
-            Kind::Udp(id, local, udp) => receive(*id, *local, udp, &mut cx, buffer),
-            Kind::Conn(conn) => conn.step(buffer),
+            Kind::Udp(udp) => match receive(udp, &mut cx, buffer) {
+                Ok(()) => {
+                    self.wake(token);
+                    return buffer.input();
+                }
+                Err(told) => told,
+            },
+            Kind::Conn(conn) => conn.step(buffer.bytes()),
             Kind::Listener(..) if self.rest.is_some() => None,
             Kind::Listener(id, listener) => {
                 let (id, accepted) = (*id, readable(listener, &mut cx, TcpListener::accept));
@@ -170,9 +189,14 @@ impl Drop for Sources {
 
 impl Hands for Sources {
     fn bind(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
-        let udp = Async::new_nonblocking(udp(addr)?)?;
-        let local = udp.get_ref().local_addr()?;
-        self.insert(Token::Socket(id), |_| Kind::Udp(id, local, udp));
+        let calls: sansip_net::Calls<Async<UdpSocket>> = (
+            |socket, bytes| socket.get_ref().recv_from(bytes),
+            |socket, payload, remote| socket.get_ref().send_to(payload, remote),
+        );
+        let udp = Udp::bind(id, addr, Async::new_nonblocking, calls)?;
+        let local = udp.bound();
+        self.insert(Token::Socket(id), |_| Kind::Udp(udp));
+        self.udp.push(Token::Socket(id));
         Ok(local)
     }
 
@@ -185,12 +209,20 @@ impl Hands for Sources {
 
     fn unbind(&mut self, id: SocketId) {
         self.open.remove(&Token::Socket(id));
+        self.udp.retain(|token| *token != Token::Socket(id));
     }
 
-    /// If the kernel has no room the datagram is lost, as UDP may.
-    fn transmit(&mut self, id: SocketId, remote: SocketAddr, payload: Bytes) -> Option<Unreachable> {
-        let Kind::Udp(_, _, udp) = &self.open.get(&Token::Socket(id))?.kind else { return None };
-        transmit(|| udp.get_ref().send_to(&payload, remote)).ok().flatten()
+    fn transmit(&mut self, id: SocketId, local: SocketAddr, remote: SocketAddr, payload: Bytes) {
+        if let Some(Source { kind: Kind::Udp(udp), .. }) = self.open.get_mut(&Token::Socket(id)) {
+            udp.send(local, remote, payload);
+        }
+    }
+
+    fn flush(&mut self) -> Option<Input<'static>> {
+        self.udp.iter().find_map(|token| match &mut self.open.get_mut(token)?.kind {
+            Kind::Udp(udp) => udp.flush(),
+            Kind::Listener(..) | Kind::Conn(_) => None,
+        })
     }
 
     fn connect(&mut self, id: ConnId, remote: SocketAddr) -> io::Result<()> {
@@ -229,32 +261,20 @@ impl Hands for Sources {
     }
 }
 
-/// Reads a datagram, or what the network said of one sent before.
-fn receive<'b>(
-    id: SocketId,
-    local: SocketAddr,
-    udp: &Async<UdpSocket>,
+/// Reads datagrams; fails with what the network said of one sent before, or with nothing if that has to wait.
+fn receive(
+    udp: &mut Udp<Async<UdpSocket>>,
     cx: &mut Context<'_>,
-    buffer: &'b mut [u8],
-) -> Option<Input<'b>> {
-    let mut told = None;
-    let read = readable(udp, cx, |udp| {
-        let read = match udp.recv_from(buffer) {
-            // Some other datagram's error, told once in this way.
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => udp.recv_from(buffer),
-            read => read,
-        };
-        told = if read.is_err() { complaint(udp) } else { None };
-        // A complaint is as good as a datagram: neither has to be waited for.
-        if told.is_some() { Ok((0, local)) } else { read }
-    });
-    match (told, read) {
-        (Some((remote, why)), _) => Some(Input::Unreachable { socket: id, remote, why }),
-        (None, Ok((len, remote))) => {
-            Some(Input::Datagram { socket: id, local, remote, payload: &buffer[..len] })
+    buffer: &mut Buffer,
+) -> Result<(), Option<Input<'static>>> {
+    while udp.receive(buffer).is_err() {
+        let told = udp.complaint();
+        // The news may be older than the attempt; it is told once.
+        if told.is_some() || !matches!(udp.socket().poll_readable(cx), Poll::Ready(Ok(()))) {
+            return Err(told);
         }
-        (None, Err(_)) => None,
     }
+    Ok(())
 }
 
 /// A stream that wakes its connection when it may go on.

@@ -7,10 +7,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use sansip::{
-    CloseHow, ConnId, DnsError, DnsName, Input, Instant, Machine, QueryId, RecordKind, SocketId, Unreachable,
-};
-use sansip_net::{BUFFER, Hands, Lookups, WALL, drain, wall};
+use sansip::{CloseHow, ConnId, DnsError, DnsName, Input, Instant, Machine, QueryId, RecordKind, SocketId};
+use sansip_net::{Buffer, Hands, Lookups, ROOM, WALL, drain, flush, wall};
 use tokio::{
     runtime::Handle,
     sync::mpsc,
@@ -39,7 +37,7 @@ pub(crate) struct Reactor<M> {
     wall: Instant,
     sleep: Pin<Box<Sleep>>,
     armed: Option<Instant>,
-    buffer: Box<[u8]>,
+    buffer: Buffer,
 }
 
 /// All that the machine has open.
@@ -66,7 +64,7 @@ impl<M: Machine> Reactor<M> {
             wall: Instant::EPOCH,
             sleep: Box::pin(sleep(Duration::ZERO)),
             armed: None,
-            buffer: vec![0; BUFFER].into(),
+            buffer: Buffer::default(),
         }
     }
 
@@ -88,7 +86,7 @@ impl<M: Machine> Reactor<M> {
         self.accept(cx);
         self.serve_connections(cx);
         self.take_answers(cx);
-        self.flush_datagrams();
+        flush(&mut self.machine, &mut self.sockets, now);
         let now = now();
         if self.machine.is_stopped() || self.until.is_some_and(|until| until <= now) {
             return Poll::Ready(());
@@ -125,16 +123,24 @@ impl<M: Machine> Reactor<M> {
 
     fn read_datagrams(&mut self, cx: &mut Context<'_>) {
         for at in 0..self.sockets.udp.len() {
-            for left in (0..BURST).rev() {
+            let mut taken = 0;
+            while taken < BURST {
                 // The machine may close sockets in between.
-                let Some(udp) = self.sockets.udp.get(at) else { return };
-                let Poll::Ready(received) = udp.poll_receive(cx, &mut self.buffer) else { break };
-                if let Some(input) = received {
-                    self.machine.handle_input(now(), input);
-                    self.drain();
+                let Some(socket) = self.sockets.udp.get_mut(at) else { return };
+                if socket.poll_receive(cx, &mut self.buffer).is_pending() {
+                    break;
                 }
-                self.sockets.again |= left == 0;
+                let id = socket.udp.id();
+                taken += 1;
+                while let Some(input) = self.buffer.input() {
+                    if self.sockets.udp.get(at).is_some_and(|of| of.udp.id() == id) {
+                        self.machine.handle_input(now(), input);
+                        drain(&mut self.machine, &mut self.sockets, now);
+                    }
+                    taken += 1;
+                }
             }
+            self.sockets.again |= taken >= BURST;
         }
     }
 
@@ -161,7 +167,7 @@ impl<M: Machine> Reactor<M> {
         for _ in 0..BURST {
             let Poll::Ready(conn) = self.sockets.tcp.poll_ready(cx) else { return };
             for left in (0..STEPS).rev() {
-                let Some(input) = self.sockets.tcp.step(conn, &mut self.buffer) else { break };
+                let Some(input) = self.sockets.tcp.step(conn, self.buffer.bytes()) else { break };
                 self.machine.handle_input(now(), input);
                 self.drain();
                 if left == 0 {
@@ -179,18 +185,9 @@ impl<M: Machine> Reactor<M> {
         }
     }
 
-    fn flush_datagrams(&mut self) {
-        for at in 0..self.sockets.udp.len() {
-            if let Some(failed) = self.sockets.udp.get_mut(at).and_then(Udp::flush) {
-                self.take(failed);
-                self.sockets.again = true;
-            }
-        }
-    }
-
     /// Sees to it that the next round comes in time.
     fn arm(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let room = self.sockets.udp.iter().any(Udp::waits).then(|| now + ROOM);
+        let room = self.sockets.udp.iter().any(|socket| socket.udp.waits()).then(|| now + ROOM);
         let next = [self.machine.poll_timeout(), self.until, room].into_iter().flatten().min();
         if self.sockets.again || next.is_some_and(|next| next <= now) {
             cx.waker().wake_by_ref();
@@ -222,8 +219,9 @@ impl<M: Machine> Reactor<M> {
 impl Hands for Sockets {
     fn bind(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
         self.again = true;
-        let (udp, local) = Udp::bind(id, addr)?;
-        self.udp.push(udp);
+        let socket = Udp::bind(id, addr)?;
+        let local = socket.udp.bound();
+        self.udp.push(socket);
         Ok(local)
     }
 
@@ -234,12 +232,18 @@ impl Hands for Sockets {
 
     fn unbind(&mut self, id: SocketId) {
         self.again = true;
-        self.udp.retain(|udp| udp.id != id);
+        self.udp.retain(|socket| socket.udp.id() != id);
         self.tcp.unlisten(id);
     }
 
-    fn transmit(&mut self, id: SocketId, remote: SocketAddr, payload: Bytes) -> Option<Unreachable> {
-        self.udp.iter_mut().find(|udp| udp.id == id)?.send(remote, payload)
+    fn transmit(&mut self, id: SocketId, local: SocketAddr, remote: SocketAddr, payload: Bytes) {
+        if let Some(socket) = self.udp.iter_mut().find(|socket| socket.udp.id() == id) {
+            socket.udp.send(local, remote, payload);
+        }
+    }
+
+    fn flush(&mut self) -> Option<Input<'static>> {
+        self.udp.iter_mut().find_map(|socket| socket.udp.flush())
     }
 
     fn connect(&mut self, id: ConnId, remote: SocketAddr) -> io::Result<()> {
@@ -267,6 +271,3 @@ const BURST: usize = 64;
 
 /// What one connection may do in one round.
 const STEPS: usize = 8;
-
-/// How long datagrams wait before they are tried again when the kernel had no room.
-const ROOM: Duration = Duration::from_millis(1);

@@ -1,5 +1,4 @@
 use std::{
-    collections::VecDeque,
     future::Future,
     io,
     net::SocketAddr,
@@ -8,17 +7,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use sansip::{Input, SocketId, Unreachable};
-use sansip_net::{complaint, transmit};
+use sansip::{Input, SocketId};
+use sansip_net::Buffer;
 use tokio::{io::Interest, net::UdpSocket};
 
-/// A bound UDP socket and the datagrams for which the kernel had no room.
+/// A bound UDP socket that wakes its node.
 pub(crate) struct Udp {
-    pub(crate) id: SocketId,
-    local: SocketAddr,
+    pub(crate) udp: sansip_net::Udp<Arc<UdpSocket>>,
     socket: Arc<UdpSocket>,
-    waiting: VecDeque<(SocketAddr, Bytes)>,
     /// Ends when the kernel has complaints about datagrams sent before.
     complains: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// It had some, and not all of them are read.
@@ -26,31 +22,25 @@ pub(crate) struct Udp {
 }
 
 impl Udp {
-    pub(crate) fn bind(id: SocketId, addr: SocketAddr) -> io::Result<(Self, SocketAddr)> {
-        let socket = Arc::new(UdpSocket::from_std(sansip_net::udp(addr)?)?);
-        let (local, complains) = (socket.local_addr()?, complains(&socket));
-        Ok((Self { id, local, socket, waiting: VecDeque::new(), complains, complained: false }, local))
+    pub(crate) fn bind(id: SocketId, addr: SocketAddr) -> io::Result<Self> {
+        let open = |socket| UdpSocket::from_std(socket).map(Arc::new);
+        let calls: sansip_net::Calls<Arc<UdpSocket>> = (
+            |socket, bytes| socket.try_recv_from(bytes),
+            |socket, payload, remote| socket.try_send_to(payload, remote),
+        );
+        let udp = sansip_net::Udp::bind(id, addr, open, calls)?;
+        let (socket, complains) = (Arc::clone(udp.socket()), complains(udp.socket()));
+        Ok(Self { udp, socket, complains, complained: false })
     }
 
-    /// Reads one datagram; `None` after an error that concerns one datagram only.
-    pub(crate) fn poll_receive<'b>(
-        &self,
-        cx: &mut Context<'_>,
-        buffer: &'b mut [u8],
-    ) -> Poll<Option<Input<'b>>> {
+    /// Reads datagrams.
+    pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<()> {
         loop {
-            match self.socket.try_recv_from(buffer) {
-                Ok((len, remote)) => {
-                    let payload = &buffer[..len];
-                    let input = Input::Datagram { socket: self.id, local: self.local, remote, payload };
-                    return Poll::Ready(Some(input));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.socket.poll_recv_ready(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                }
-                Err(_) => return Poll::Ready(None),
+            if self.socket.try_io(Interest::READABLE, || self.udp.receive(buffer)).is_ok() {
+                return Poll::Ready(());
+            }
+            if self.socket.poll_recv_ready(cx).is_pending() {
+                return Poll::Pending;
             }
         }
     }
@@ -58,8 +48,8 @@ impl Udp {
     /// Returns a complaint about a datagram sent before.
     pub(crate) fn poll_complaint(&mut self, cx: &mut Context<'_>) -> Poll<Input<'static>> {
         loop {
-            if let Some((remote, why)) = self.complained.then(|| complaint(&*self.socket)).flatten() {
-                return Poll::Ready(Input::Unreachable { socket: self.id, remote, why });
+            if let Some(complaint) = self.complained.then(|| self.udp.complaint()).flatten() {
+                return Poll::Ready(complaint);
             }
             self.complained = self.complains.as_mut().poll(cx).is_ready();
             if !self.complained {
@@ -67,42 +57,6 @@ impl Udp {
             }
             self.complains = complains(&self.socket);
         }
-    }
-
-    /// Sends a datagram, or keeps it until the kernel has room. Beyond [`WAITING`] the oldest is lost, as UDP may.
-    ///
-    /// Returns why it cannot be delivered, if that is known.
-    pub(crate) fn send(&mut self, remote: SocketAddr, payload: Bytes) -> Option<Unreachable> {
-        if self.waiting.is_empty()
-            && let Ok(sent) = transmit(|| self.socket.try_send_to(&payload, remote))
-        {
-            return sent;
-        }
-        if self.waiting.len() == WAITING {
-            self.waiting.pop_front();
-        }
-        self.waiting.push_back((remote, payload));
-        None
-    }
-
-    /// Tells whether datagrams wait for room. Nobody wakes for it: tokio holds a socket that had an error to be
-    /// writable ever after.
-    pub(crate) fn waits(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// Sends what waits, and returns what has become of a datagram that cannot be delivered, if any.
-    pub(crate) fn flush(&mut self) -> Option<Input<'static>> {
-        while let Some((remote, payload)) = self.waiting.front() {
-            let sent = transmit(|| self.socket.try_send_to(payload, *remote)).ok()?;
-            let socket = self.id;
-            let told = sent.map(|why| Input::Unreachable { socket, remote: *remote, why });
-            self.waiting.pop_front();
-            if told.is_some() {
-                return told;
-            }
-        }
-        None
     }
 }
 
@@ -112,6 +66,3 @@ fn complains(socket: &Arc<UdpSocket>) -> Pin<Box<dyn Future<Output = ()> + Send>
     let _ = socket.try_io(Interest::ERROR, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
     Box::pin(async move { drop(socket.ready(Interest::ERROR).await) })
 }
-
-/// Datagrams kept while the kernel has no room.
-const WAITING: usize = 1024;

@@ -8,7 +8,7 @@ use std::{
 
 use mio::Waker;
 use sansip::{Input, Instant, Machine};
-use sansip_net::{Buffer, WALL, drain, flush, now, wall};
+use sansip_net::{Buffer, WALL, drain, flush, hand_over, now, wall};
 
 use crate::sources::Sources;
 
@@ -126,20 +126,12 @@ impl Engine {
         }
         let mut done = 0;
         while done < BURST {
-            done += 1;
             let Some(source) = self.sources.ready.pop_front() else { return };
             if let Some(input) = self.sources.step(source, &mut self.buffer) {
                 machine.handle_input(now(), input);
                 drain(machine, &mut self.sources, now);
             }
-            // More datagrams of the same socket, unless the machine has closed it.
-            while let Some(input) = self.buffer.input() {
-                done += 1;
-                if self.sources.has(source) {
-                    machine.handle_input(now(), input);
-                    drain(machine, &mut self.sources, now);
-                }
-            }
+            done += 1 + hand_over(machine, &mut self.sources, &mut self.buffer, now);
         }
     }
 }

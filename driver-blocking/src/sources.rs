@@ -15,15 +15,14 @@ use mio::{
     net::{TcpListener, TcpStream, UdpSocket},
 };
 use sansip::{CloseHow, ConnId, DnsError, DnsName, Input, Instant, PeerInfo, QueryId, RecordKind, SocketId};
-use sansip_net::{Buffer, Conn, Hands, Lookups, ROOM, Stream, Udp, listen, now};
+use sansip_net::{Buffer, Conn, Datagrams, Hands, Lookups, Stream, listen, now};
 use socket2::SockRef;
 use tokio::runtime::{Builder, Runtime};
 
 /// All that may have something for the machine, and a list of what has.
 pub(crate) struct Sources {
     open: HashMap<Token, Source>,
-    /// Those that send datagrams.
-    udp: Vec<Token>,
+    udp: Datagrams<UdpSocket>,
     /// Each of them once, so it is bounded.
     pub(crate) ready: VecDeque<Token>,
     /// Until when listeners rest, because the system is short of something.
@@ -45,16 +44,10 @@ struct Source {
 }
 
 enum Kind {
-    Udp(Udp<UdpSocket>),
+    Udp(SocketId),
     Listener(SocketId, TcpListener),
     Conn(Conn<Tcp>),
     Answers(Receiver<Input<'static>>),
-}
-
-impl Source {
-    fn waits_for_room(&self) -> bool {
-        matches!(&self.kind, Kind::Udp(udp) if udp.waits())
-    }
 }
 
 impl Sources {
@@ -65,7 +58,7 @@ impl Sources {
         let (answers, answered) = channel();
         let sources = Self {
             open: [(ANSWERS, Source { kind: Kind::Answers(answered), ready: false })].into(),
-            udp: Vec::new(),
+            udp: Datagrams::default(),
             ready: VecDeque::new(),
             rest: None,
             accepted: 0,
@@ -81,8 +74,7 @@ impl Sources {
 
     /// Waits until a source may go on, the waker wakes, or `due` has come.
     pub(crate) fn wait(&mut self, due: Instant) {
-        let room = self.udp.iter().any(|token| self.open.get(token).is_some_and(Source::waits_for_room));
-        let due = [self.rest, room.then(|| now() + ROOM)].into_iter().flatten().fold(due, Instant::min);
+        let due = [self.rest, self.udp.room(now())].into_iter().flatten().fold(due, Instant::min);
         let timeout = if self.ready.is_empty() { due.since(now()) } else { Duration::ZERO };
         if let Err(error) = self.poll.poll(&mut self.events, Some(timeout)) {
             assert_eq!(
@@ -99,23 +91,19 @@ impl Sources {
         woken.into_iter().for_each(|token| self.wake(token));
     }
 
-    /// Tells whether a source is still open.
-    pub(crate) fn has(&self, token: Token) -> bool {
-        self.open.contains_key(&token)
-    }
-
-    /// Takes one thing from a source. Until it has nothing more, its turn comes again after all others.
+    /// Takes one thing from a source, or leaves datagrams in the buffer. Until it has nothing more, its turn comes again after all others.
     pub(crate) fn step<'b>(&mut self, token: Token, buffer: &'b mut Buffer) -> Option<Input<'b>> {
         let source = self.open.get_mut(&token)?;
         source.ready = false;
         let input = match &mut source.kind {
-            Kind::Udp(udp) => match udp.receive(buffer) {
-                Ok(()) => {
+            Kind::Udp(id) => {
+                let udp = self.udp.get(*id)?;
+                if udp.receive(buffer).is_ok() {
                     self.wake(token);
-                    return buffer.input();
+                    return None;
                 }
-                Err(_) => udp.complaint(),
-            },
+                udp.complaint()
+            }
             Kind::Conn(conn) => conn.step(buffer.bytes()),
             Kind::Answers(answers) => answers.try_recv().ok(),
             Kind::Listener(..) if self.rest.is_some() => None,
@@ -146,10 +134,9 @@ impl Sources {
     fn insert(&mut self, token: Token, mut kind: Kind) -> io::Result<()> {
         let (registry, both) = (self.poll.registry(), Interest::READABLE | Interest::WRITABLE);
         match &mut kind {
-            Kind::Udp(udp) => registry.register(udp.socket_mut(), token, Interest::READABLE)?,
             Kind::Listener(_, listener) => registry.register(listener, token, Interest::READABLE)?,
             Kind::Conn(conn) => registry.register(&mut conn.stream_mut().0, token, both)?,
-            Kind::Answers(_) => {}
+            Kind::Udp(_) | Kind::Answers(_) => {}
         }
         self.open.insert(token, Source { kind, ready: false });
         Ok(())
@@ -172,13 +159,20 @@ impl Sources {
 }
 
 impl Hands for Sources {
+    type Udp = UdpSocket;
+
+    fn datagrams(&mut self) -> &mut Datagrams<UdpSocket> {
+        &mut self.udp
+    }
+
     fn bind(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
-        let open = |socket| Ok(UdpSocket::from_std(socket));
-        let udp = Udp::bind(id, addr, open, (UdpSocket::recv_from, UdpSocket::send_to))?;
-        let local = udp.bound();
-        self.insert(of_socket(id), Kind::Udp(udp))?;
-        self.udp.push(of_socket(id));
-        Ok(local)
+        let open = |socket| {
+            let mut socket = UdpSocket::from_std(socket);
+            self.poll.registry().register(&mut socket, of_socket(id), Interest::READABLE)?;
+            Ok(socket)
+        };
+        let local = self.udp.bind(id, addr, open, (UdpSocket::recv_from, UdpSocket::send_to))?;
+        self.insert(of_socket(id), Kind::Udp(id)).map(|()| local)
     }
 
     fn listen(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
@@ -189,20 +183,7 @@ impl Hands for Sources {
 
     fn unbind(&mut self, id: SocketId) {
         self.open.remove(&of_socket(id));
-        self.udp.retain(|token| *token != of_socket(id));
-    }
-
-    fn transmit(&mut self, id: SocketId, local: SocketAddr, remote: SocketAddr, payload: Bytes) {
-        if let Some(Source { kind: Kind::Udp(udp), .. }) = self.open.get_mut(&of_socket(id)) {
-            udp.send(local, remote, payload);
-        }
-    }
-
-    fn flush(&mut self) -> Option<Input<'static>> {
-        self.udp.iter().find_map(|token| match &mut self.open.get_mut(token)?.kind {
-            Kind::Udp(udp) => udp.flush(),
-            Kind::Listener(..) | Kind::Conn(_) | Kind::Answers(_) => None,
-        })
+        self.udp.unbind(id);
     }
 
     fn connect(&mut self, id: ConnId, remote: SocketAddr) -> io::Result<()> {

@@ -6,20 +6,24 @@ use sansip::{
     SocketId,
 };
 
-use crate::interfaces::interfaces;
+use crate::{
+    icmp::Socket,
+    interfaces::interfaces,
+    udp::{Buffer, Datagrams},
+};
 
 /// What a driver can do for a machine; [`drain`] asks it to. Each is described at its [`Output`].
 pub trait Hands {
+    /// A UDP socket.
+    type Udp: Socket;
+    /// Returns the UDP sockets, for [`Output::Transmit`].
+    fn datagrams(&mut self) -> &mut Datagrams<Self::Udp>;
     /// [`Output::Bind`] for UDP.
     fn bind(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr>;
     /// [`Output::Bind`] for TCP.
     fn listen(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr>;
     /// [`Output::Unbind`].
     fn unbind(&mut self, id: SocketId);
-    /// [`Output::Transmit`], to leave with what else is sent in this turn.
-    fn transmit(&mut self, id: SocketId, local: SocketAddr, remote: SocketAddr, payload: Bytes);
-    /// Has datagrams leave, and returns what became of one that cannot be delivered.
-    fn flush(&mut self) -> Option<Input<'static>>;
     /// [`Output::Connect`] for TCP.
     fn connect(&mut self, id: ConnId, remote: SocketAddr) -> io::Result<()>;
     /// [`Output::Send`].
@@ -42,9 +46,27 @@ pub fn drain(machine: &mut impl Machine, hands: &mut impl Hands, now: impl Fn() 
     }
 }
 
+/// Hands over the datagrams that were read, as long as their socket is open, and returns how many they were.
+pub fn hand_over(
+    machine: &mut impl Machine,
+    hands: &mut impl Hands,
+    buffer: &mut Buffer,
+    now: impl Fn() -> Instant,
+) -> usize {
+    let (socket, mut count) = (buffer.socket(), 0);
+    while let Some(input) = buffer.input() {
+        count += 1;
+        if hands.datagrams().get(socket).is_some() {
+            machine.handle_input(now(), input);
+            drain(machine, hands, &now);
+        }
+    }
+    count
+}
+
 /// Ends a turn: has the datagrams leave that it has made, and tells the machine which of them cannot be delivered.
 pub fn flush(machine: &mut impl Machine, hands: &mut impl Hands, now: impl Fn() -> Instant) {
-    while let Some(told) = hands.flush() {
+    while let Some(told) = hands.datagrams().flush() {
         machine.handle_input(now(), told);
         drain(machine, hands, &now);
     }
@@ -53,7 +75,7 @@ pub fn flush(machine: &mut impl Machine, hands: &mut impl Hands, now: impl Fn() 
 fn perform(hands: &mut impl Hands, output: Output) -> Option<Input<'static>> {
     match output {
         Output::Transmit { socket, local, remote, payload } => {
-            hands.transmit(socket, local, remote, payload);
+            hands.datagrams().send(socket, local, remote, payload);
         }
         Output::Send { conn, data } => hands.send(conn, data),
         Output::Close { conn, how } => hands.close(conn, how),

@@ -15,6 +15,6 @@ mod udp;
 pub use clock::{WALL, now, seed, wall};
 pub use conn::{Conn, Stream};
 pub use dns::Lookups;
-pub use hands::{Hands, drain, flush};
+pub use hands::{Hands, drain, flush, hand_over};
 pub use socket::listen;
-pub use udp::{Buffer, Calls, ROOM, Udp};
+pub use udp::{Buffer, Calls, Datagrams, Udp};

@@ -7,12 +7,63 @@ use std::{
 };
 
 use bytes::Bytes;
-use sansip::{Input, SocketId, Unreachable};
+use sansip::{Input, Instant, SocketId, Unreachable};
 
 use crate::{
     icmp::{Socket, complaint, transmit},
     socket::{BUFFER, udp},
 };
+
+/// All UDP sockets of a node.
+#[derive(Debug)]
+pub struct Datagrams<S>(Vec<Udp<S>>);
+
+impl<S> Default for Datagrams<S> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<S: Socket> Datagrams<S> {
+    /// Binds a socket, which `open` makes one of the driver's own kind, and returns its address.
+    pub fn bind(
+        &mut self,
+        id: SocketId,
+        addr: SocketAddr,
+        open: impl FnOnce(std::net::UdpSocket) -> io::Result<S>,
+        calls: Calls<S>,
+    ) -> io::Result<SocketAddr> {
+        let udp = Udp::bind(id, addr, open, calls)?;
+        let bound = udp.bound;
+        self.0.push(udp);
+        Ok(bound)
+    }
+
+    /// Closes a socket.
+    pub fn unbind(&mut self, id: SocketId) {
+        self.0.retain(|udp| udp.id != id);
+    }
+
+    /// Returns a socket, if it is still open.
+    pub fn get(&mut self, id: SocketId) -> Option<&mut Udp<S>> {
+        self.0.iter_mut().find(|udp| udp.id == id)
+    }
+
+    /// Returns when datagrams that wait for room are to be tried again, if any wait.
+    pub fn room(&self, now: Instant) -> Option<Instant> {
+        self.0.iter().any(|udp| !udp.queued.is_empty()).then(|| now + ROOM)
+    }
+
+    pub(crate) fn send(&mut self, id: SocketId, local: SocketAddr, remote: SocketAddr, payload: Bytes) {
+        if let Some(udp) = self.get(id) {
+            udp.send(local, remote, payload);
+        }
+    }
+
+    pub(crate) fn flush(&mut self) -> Option<Input<'static>> {
+        self.0.iter_mut().find_map(Udp::flush)
+    }
+}
 
 /// A UDP socket that never waits, the datagrams that it has to send, and what became of them.
 ///
@@ -48,8 +99,7 @@ struct Queued {
 }
 
 impl<S: Socket> Udp<S> {
-    /// Binds a socket, which `open` makes one of the driver's own kind.
-    pub fn bind(
+    fn bind(
         id: SocketId,
         addr: SocketAddr,
         open: impl FnOnce(std::net::UdpSocket) -> io::Result<S>,
@@ -61,27 +111,12 @@ impl<S: Socket> Udp<S> {
         Ok(Self { id, bound, socket: open(socket)?, calls, learns, found: 0, queued, full: false, failed })
     }
 
-    /// Returns its name.
-    pub const fn id(&self) -> SocketId {
-        self.id
-    }
-
-    /// Returns the address that it is bound to.
-    pub const fn bound(&self) -> SocketAddr {
-        self.bound
-    }
-
     /// Returns the socket, to have it waited for.
     pub const fn socket(&self) -> &S {
         &self.socket
     }
 
-    /// Returns the socket, to have it waited for.
-    pub const fn socket_mut(&mut self) -> &mut S {
-        &mut self.socket
-    }
-
-    /// Reads what [`Buffer::input`] then hands out; nothing after errors, but the next time there may be something.
+    /// Reads what [`hand_over`](crate::hand_over) then hands over; nothing after errors, but the next time there may be something.
     ///
     /// # Errors
     ///
@@ -128,7 +163,7 @@ impl<S: Socket> Udp<S> {
 
     /// Queues a datagram, which leaves with the next [`flush`](Self::flush) or before. `local` is where it leaves from if
     /// the socket is bound to all addresses. While the kernel has no room, the oldest of too many is lost, as UDP may.
-    pub fn send(&mut self, local: SocketAddr, remote: SocketAddr, payload: Bytes) {
+    fn send(&mut self, local: SocketAddr, remote: SocketAddr, payload: Bytes) {
         let source = local.ip();
         let own = self.learns && source.is_ipv4() == self.bound.is_ipv4();
         let source = (own && !source.is_unspecified() && !source.is_multicast()).then_some(source);
@@ -143,15 +178,10 @@ impl<S: Socket> Udp<S> {
 
     /// Sends what is queued, as far as there is room, and returns what became of one that cannot be delivered; to be
     /// called until `None`.
-    pub fn flush(&mut self) -> Option<Input<'static>> {
+    fn flush(&mut self) -> Option<Input<'static>> {
         self.leave();
         let (remote, why) = self.failed.pop_front()?;
         Some(Input::Unreachable { socket: self.id, remote, why })
-    }
-
-    /// Tells whether datagrams wait for room; they are to be tried again after [`ROOM`](crate::ROOM).
-    pub fn waits(&self) -> bool {
-        !self.queued.is_empty()
     }
 
     fn leave(&mut self) {
@@ -228,13 +258,17 @@ impl Buffer {
     }
 
     /// Hands out the next datagram that was read.
-    pub fn input(&mut self) -> Option<Input<'_>> {
+    pub(crate) fn input(&mut self) -> Option<Input<'_>> {
         let at = self.next;
         let Read { len, remote, local } = self.read.get_mut(at)?.take()?;
         self.next += 1;
         let local = local.map_or(self.bound, |local| SocketAddr::new(local, self.bound.port()));
         let payload = &self.bytes[at * SLOT..][..len];
         Some(Input::Datagram { socket: self.socket, local, remote, payload })
+    }
+
+    pub(crate) const fn socket(&self) -> SocketId {
+        self.socket
     }
 
     fn begin(&mut self, socket: SocketId, bound: SocketAddr) {
@@ -348,7 +382,7 @@ mod system {
         };
         let flags = MsgFlags::MSG_DONTWAIT;
         let sent =
-            sendmmsg(socket.as_raw_fd(), &mut headers, &slices[..count], &remotes, word.as_slice(), flags)?;
+            sendmmsg(socket.as_raw_fd(), &mut headers, &slices[..count], remotes, word.as_slice(), flags)?;
         Ok(sent.count())
     }
 
@@ -435,7 +469,7 @@ const ERRORS: usize = 8;
 const WAITING: usize = 1024;
 
 /// How long datagrams wait before they are tried again when the kernel had no room.
-pub const ROOM: Duration = Duration::from_millis(1);
+const ROOM: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
@@ -494,10 +528,10 @@ mod tests {
             (100, vec![1, 1, 32, 32, 32, 2]),
         ] {
             for n in 0..sent {
-                peer.send_to(&vec![n; 100 + usize::from(n)], udp.bound()).expect("loopback takes it");
+                peer.send_to(&vec![n; 100 + usize::from(n)], udp.bound).expect("loopback takes it");
             }
             let (counts, all) = read_all(&mut udp);
-            let expected: Vec<_> = (0..sent).map(|n| (udp.bound(), vec![n; 100 + usize::from(n)])).collect();
+            let expected: Vec<_> = (0..sent).map(|n| (udp.bound, vec![n; 100 + usize::from(n)])).collect();
             assert_eq!(all, expected, "each once, in order, whole");
             if system::BATCHES {
                 assert_eq!(counts, reads);
@@ -509,7 +543,7 @@ mod tests {
     fn the_largest_datagrams_are_whole_in_a_batch() {
         let mut udp = open((Ipv4Addr::LOCALHOST, 0));
         let (peer, _) = peer(Ipv4Addr::LOCALHOST);
-        let sent: Vec<_> = (0..5).map(|n| (udp.bound(), vec![n; 65_507])).collect();
+        let sent: Vec<_> = (0..5).map(|n| (udp.bound, vec![n; 65_507])).collect();
         sent.iter().for_each(|(to, bytes)| assert_eq!(peer.send_to(bytes, to).ok(), Some(65_507)));
         assert!(read_all(&mut udp).1 == sent);
     }
@@ -522,7 +556,7 @@ mod tests {
             let mut udp = open((any, 0));
             let ((peer, to), (dead, nobody)) = (peer(any), peer(any));
             drop(dead);
-            let local = udp.bound();
+            let local = udp.bound;
             for n in 0..100_u8 {
                 match n {
                     // Longer than a datagram can be: the first, in the middle, the last.
@@ -533,7 +567,7 @@ mod tests {
                 }
             }
             assert_eq!(told(&mut udp), [(to, Unreachable::TooBig); 3]);
-            assert!(!udp.waits());
+            assert!(udp.queued.is_empty());
             let mut byte = [0; 9];
             for n in (1..99).filter(|n| ![20, 40, 50].contains(n)) {
                 assert_eq!(peer.recv(&mut byte).ok(), Some(1));
@@ -562,10 +596,10 @@ mod tests {
         let mut got = 0;
         for n in 0..50 {
             for _ in 0..n {
-                peer.send_to(b"x", udp.bound()).expect("loopback takes it");
+                peer.send_to(b"x", udp.bound).expect("loopback takes it");
             }
             for _ in 0..n % 12 {
-                udp.send(udp.bound(), nobody, Bytes::from_static(b"x"));
+                udp.send(udp.bound, nobody, Bytes::from_static(b"x"));
             }
             assert_eq!(udp.flush(), None);
             let (mut buffer, mut tries) = (Buffer::default(), 0);
@@ -583,7 +617,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_socket_bound_to_all_addresses_answers_from_the_one_asked() {
         let mut udp = open((Ipv4Addr::UNSPECIFIED, 0));
-        let port = udp.bound().port();
+        let port = udp.bound.port();
         let (peer, addr) = peer(Ipv4Addr::LOCALHOST);
         let mut bytes = [0; 9];
         for last in [1, 2, 77] {
@@ -605,7 +639,7 @@ mod tests {
         // A batch leaves from several addresses, and from one that the system chooses.
         let from = [1, 1, 1, 2, 2, 2, 3].map(|last| SocketAddr::from(([127, 0, 0, last], port)));
         from.iter().for_each(|from| udp.send(*from, addr, Bytes::from_static(b"x")));
-        udp.send(udp.bound(), addr, Bytes::from_static(b"x"));
+        udp.send(udp.bound, addr, Bytes::from_static(b"x"));
         assert_eq!(told(&mut udp), []);
         for expected in from.into_iter().chain([SocketAddr::from(([127, 0, 0, 1], port))]) {
             assert_eq!(peer.recv_from(&mut bytes).ok(), Some((1, expected)));
@@ -623,7 +657,7 @@ mod tests {
     fn the_address_asked_is_known_for_ipv6_too() {
         let mut udp = open((Ipv6Addr::UNSPECIFIED, 0));
         let (peer, addr) = peer(Ipv6Addr::LOCALHOST);
-        let asked = SocketAddr::from((Ipv6Addr::LOCALHOST, udp.bound().port()));
+        let asked = SocketAddr::from((Ipv6Addr::LOCALHOST, udp.bound.port()));
         for _ in 0..40 {
             peer.send_to(b"ask", asked).expect("loopback takes it");
         }
@@ -646,9 +680,8 @@ mod tests {
         udp.full = true;
         let (_, to) = peer(Ipv4Addr::LOCALHOST);
         for n in 0..WAITING + 5 {
-            udp.send(udp.bound(), to, n.to_be_bytes().to_vec().into());
+            udp.send(udp.bound, to, n.to_be_bytes().to_vec().into());
         }
-        assert!(udp.waits());
         assert_eq!(udp.queued.len(), WAITING);
         assert_eq!(udp.queued[0].payload[..], 5_usize.to_be_bytes(), "the oldest are lost");
     }

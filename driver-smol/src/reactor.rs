@@ -3,7 +3,7 @@ use std::task::{Context, Poll};
 use async_io::Timer;
 use futures_lite::FutureExt as _;
 use sansip::{Input, Instant, Machine};
-use sansip_net::{Buffer, WALL, drain, flush, now, wall};
+use sansip_net::{Buffer, WALL, drain, flush, hand_over, now, wall};
 
 use crate::{
     node::{Letter, Mailbox},
@@ -103,20 +103,12 @@ impl<M: Machine> Reactor<M> {
     fn serve_sources(&mut self) {
         let mut done = 0;
         while done < BURST {
-            done += 1;
             let Some(token) = self.sources.next_ready() else { return };
             if let Some(input) = self.sources.step(token, &mut self.buffer) {
                 self.machine.handle_input(now(), input);
                 self.drain();
             }
-            // More datagrams of the same socket, unless the machine has closed it.
-            while let Some(input) = self.buffer.input() {
-                done += 1;
-                if self.sources.has(token) {
-                    self.machine.handle_input(now(), input);
-                    drain(&mut self.machine, &mut self.sources, now);
-                }
-            }
+            done += 1 + hand_over(&mut self.machine, &mut self.sources, &mut self.buffer, now);
         }
     }
 

@@ -14,7 +14,7 @@ use async_io::Async;
 use bytes::Bytes;
 use futures_lite::Stream as _;
 use sansip::{CloseHow, ConnId, DnsError, DnsName, Input, Instant, PeerInfo, QueryId, RecordKind, SocketId};
-use sansip_net::{Buffer, Conn, Hands, Lookups, ROOM, Stream, Udp, listen, now};
+use sansip_net::{Buffer, Calls, Conn, Datagrams, Hands, Lookups, Stream, listen, now};
 use socket2::SockRef;
 use tokio::runtime::{Builder, Runtime};
 
@@ -23,8 +23,7 @@ use tokio::runtime::{Builder, Runtime};
 /// Each has a waker of its own which puts it on the list, so a round costs what is ready and not what is open.
 pub(crate) struct Sources {
     open: HashMap<Token, Source>,
-    /// Those that send datagrams.
-    udp: Vec<Token>,
+    udp: Datagrams<Async<UdpSocket>>,
     turns: Arc<Mutex<Turns>>,
     /// Until when listeners rest, because the system is short of something.
     rest: Option<Instant>,
@@ -44,7 +43,7 @@ struct Source {
 }
 
 enum Kind {
-    Udp(Udp<Async<UdpSocket>>),
+    Udp(SocketId),
     Listener(SocketId, Async<TcpListener>),
     Conn(Box<Conn<Tcp>>),
 }
@@ -54,7 +53,7 @@ impl Sources {
         let (answer, answers) = unbounded();
         Self {
             open: HashMap::new(),
-            udp: Vec::new(),
+            udp: Datagrams::default(),
             turns: Arc::default(),
             rest: None,
             accepted: 0,
@@ -81,14 +80,7 @@ impl Sources {
 
     /// Tells when datagrams that wait for room are to be tried again, if any wait.
     pub(crate) fn room(&self) -> Option<Instant> {
-        let waits =
-            |token| matches!(self.open.get(token), Some(Source { kind: Kind::Udp(udp), .. }) if udp.waits());
-        self.udp.iter().any(waits).then(|| now() + ROOM)
-    }
-
-    /// Tells whether a socket is still open.
-    pub(crate) fn has(&self, token: Token) -> bool {
-        self.open.contains_key(&token)
+        self.udp.room(now())
     }
 
     /// Tells whether a socket may go on.
@@ -104,18 +96,25 @@ impl Sources {
         Some(token)
     }
 
-    /// Takes one thing from a socket. Until it has nothing more, its turn comes again after all others.
+    /// Takes one thing from a socket, or leaves datagrams in the buffer. Until it has nothing more, its turn comes again after all others.
     pub(crate) fn step<'b>(&mut self, token: Token, buffer: &'b mut Buffer) -> Option<Input<'b>> {
         let source = self.open.get_mut(&token)?;
         let mut cx = Context::from_waker(&source.waker);
         let input = match &mut source.kind {
-            Kind::Udp(udp) => match receive(udp, &mut cx, buffer) {
-                Ok(()) => {
-                    self.wake(token);
-                    return buffer.input();
+            Kind::Udp(id) => {
+                let udp = self.udp.get(*id)?;
+                loop {
+                    if udp.receive(buffer).is_ok() {
+                        self.wake(token);
+                        return None;
+                    }
+                    let told = udp.complaint();
+                    // The news may be older than the attempt; it is told once.
+                    if told.is_some() || !matches!(udp.socket().poll_readable(&mut cx), Poll::Ready(Ok(()))) {
+                        break told;
+                    }
                 }
-                Err(told) => told,
-            },
+            }
             Kind::Conn(conn) => conn.step(buffer.bytes()),
             Kind::Listener(..) if self.rest.is_some() => None,
             Kind::Listener(id, listener) => {
@@ -188,15 +187,19 @@ impl Drop for Sources {
 }
 
 impl Hands for Sources {
+    type Udp = Async<UdpSocket>;
+
+    fn datagrams(&mut self) -> &mut Datagrams<Async<UdpSocket>> {
+        &mut self.udp
+    }
+
     fn bind(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
-        let calls: sansip_net::Calls<Async<UdpSocket>> = (
+        let calls: Calls<Async<UdpSocket>> = (
             |socket, bytes| socket.get_ref().recv_from(bytes),
             |socket, payload, remote| socket.get_ref().send_to(payload, remote),
         );
-        let udp = Udp::bind(id, addr, Async::new_nonblocking, calls)?;
-        let local = udp.bound();
-        self.insert(Token::Socket(id), |_| Kind::Udp(udp));
-        self.udp.push(Token::Socket(id));
+        let local = self.udp.bind(id, addr, Async::new_nonblocking, calls)?;
+        self.insert(Token::Socket(id), |_| Kind::Udp(id));
         Ok(local)
     }
 
@@ -209,20 +212,7 @@ impl Hands for Sources {
 
     fn unbind(&mut self, id: SocketId) {
         self.open.remove(&Token::Socket(id));
-        self.udp.retain(|token| *token != Token::Socket(id));
-    }
-
-    fn transmit(&mut self, id: SocketId, local: SocketAddr, remote: SocketAddr, payload: Bytes) {
-        if let Some(Source { kind: Kind::Udp(udp), .. }) = self.open.get_mut(&Token::Socket(id)) {
-            udp.send(local, remote, payload);
-        }
-    }
-
-    fn flush(&mut self) -> Option<Input<'static>> {
-        self.udp.iter().find_map(|token| match &mut self.open.get_mut(token)?.kind {
-            Kind::Udp(udp) => udp.flush(),
-            Kind::Listener(..) | Kind::Conn(_) => None,
-        })
+        self.udp.unbind(id);
     }
 
     fn connect(&mut self, id: ConnId, remote: SocketAddr) -> io::Result<()> {
@@ -259,22 +249,6 @@ impl Hands for Sources {
         // The node may have ended when there is an answer.
         self.lookups.start(runtime.handle(), id, name, kind, move |found| drop(answer.try_send(found)))
     }
-}
-
-/// Reads datagrams; fails with what the network said of one sent before, or with nothing if that has to wait.
-fn receive(
-    udp: &mut Udp<Async<UdpSocket>>,
-    cx: &mut Context<'_>,
-    buffer: &mut Buffer,
-) -> Result<(), Option<Input<'static>>> {
-    while udp.receive(buffer).is_err() {
-        let told = udp.complaint();
-        // The news may be older than the attempt; it is told once.
-        if told.is_some() || !matches!(udp.socket().poll_readable(cx), Poll::Ready(Ok(()))) {
-            return Err(told);
-        }
-    }
-    Ok(())
 }
 
 /// A stream that wakes its connection when it may go on.

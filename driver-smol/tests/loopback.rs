@@ -211,6 +211,26 @@ under_both! {
 mod on_linux {
     use super::*;
 
+    /// RFC 3261 §18.2.2, RFC 3581 §4.
+    async fn the_address_asked_answers(spawn: Spawn) {
+        let bob = Party::start(spawn);
+        let all = SocketAddr::from(([0, 0, 0, 0], 0));
+        bob.wants(Output::Bind { socket: ID, proto: Proto::Udp, addr: all }).await;
+        let Told::Bound(bound) = bob.next().await else { panic!("not bound") };
+        let asked = SocketAddr::from(([127, 0, 0, 2], bound.port()));
+        let alice = UdpSocket::bind(any()).expect("loopback can be bound");
+        alice.set_read_timeout(Some(Duration::from_secs(10))).expect("it is not zero");
+        alice.send_to(b"ask", asked).expect("loopback takes it");
+        assert_eq!(bob.next().await, Told::Datagram(b"ask".into()));
+        let answer = smol::unblock(move || alice.recv_from(&mut [0; 9])).await;
+        assert_eq!(answer.ok(), Some((6, asked)));
+    }
+
+    #[test]
+    fn the_address_asked_answers_under_smol() {
+        smol::block_on(the_address_asked_answers(|future| smol::spawn(future).detach()));
+    }
+
     #[test]
     fn a_closed_port_is_told_under_smol() {
         smol::block_on(a_closed_port_is_told(|future| smol::spawn(future).detach()));

@@ -2,14 +2,16 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use sansip::{CloseHow, ConnId, DnsError, DnsName, Input, Instant, Machine, QueryId, RecordKind, SocketId};
-use sansip_net::{Buffer, Hands, Lookups, ROOM, WALL, drain, flush, wall};
+use sansip_net::{Buffer, Hands, Lookups, WALL, drain, flush, hand_over, wall};
 use tokio::{
+    net::UdpSocket,
     runtime::Handle,
     sync::mpsc,
     time::{Sleep, sleep},
@@ -19,7 +21,7 @@ use crate::{
     clock::{moment, now},
     node::Letter,
     tcp::Tcp,
-    udp::Udp,
+    udp::{Udp, Watch, bind},
 };
 
 /// A machine with everything that it touches, driven by [`poll`](Self::poll) alone.
@@ -42,7 +44,8 @@ pub(crate) struct Reactor<M> {
 
 /// All that the machine has open.
 struct Sockets {
-    udp: Vec<Udp>,
+    udp: Udp,
+    watches: Vec<Watch>,
     tcp: Tcp,
     lookups: Lookups,
     /// Where look-ups put their answers; bounded as they are.
@@ -54,12 +57,12 @@ struct Sockets {
 impl<M: Machine> Reactor<M> {
     pub(crate) fn new(machine: M, mailbox: mpsc::Receiver<Letter<M>>, lookups: Lookups) -> Self {
         let (answer, answers) = mpsc::unbounded_channel();
-        let (udp, tcp) = (Vec::new(), Tcp::new());
+        let (udp, watches, tcp) = (Udp::default(), Vec::new(), Tcp::new());
         Self {
             machine,
             mailbox,
             until: None,
-            sockets: Sockets { udp, tcp, lookups, answer, again: false },
+            sockets: Sockets { udp, watches, tcp, lookups, answer, again: false },
             answers,
             wall: Instant::EPOCH,
             sleep: Box::pin(sleep(Duration::ZERO)),
@@ -122,33 +125,27 @@ impl<M: Machine> Reactor<M> {
     }
 
     fn read_datagrams(&mut self, cx: &mut Context<'_>) {
-        for at in 0..self.sockets.udp.len() {
+        for at in 0..self.sockets.watches.len() {
             let mut taken = 0;
             while taken < BURST {
                 // The machine may close sockets in between.
-                let Some(socket) = self.sockets.udp.get_mut(at) else { return };
-                if socket.poll_receive(cx, &mut self.buffer).is_pending() {
+                let Sockets { watches, udp, .. } = &mut self.sockets;
+                let Some(watch) = watches.get(at) else { return };
+                if watch.poll_receive(cx, udp, &mut self.buffer).is_pending() {
                     break;
                 }
-                let id = socket.udp.id();
-                taken += 1;
-                while let Some(input) = self.buffer.input() {
-                    if self.sockets.udp.get(at).is_some_and(|of| of.udp.id() == id) {
-                        self.machine.handle_input(now(), input);
-                        drain(&mut self.machine, &mut self.sockets, now);
-                    }
-                    taken += 1;
-                }
+                taken += 1 + hand_over(&mut self.machine, &mut self.sockets, &mut self.buffer, now);
             }
             self.sockets.again |= taken >= BURST;
         }
     }
 
     fn read_complaints(&mut self, cx: &mut Context<'_>) {
-        for at in 0..self.sockets.udp.len() {
+        for at in 0..self.sockets.watches.len() {
             for left in (0..BURST).rev() {
-                let Some(udp) = self.sockets.udp.get_mut(at) else { return };
-                let Poll::Ready(complaint) = udp.poll_complaint(cx) else { break };
+                let Sockets { watches, udp, .. } = &mut self.sockets;
+                let Some(watch) = watches.get_mut(at) else { return };
+                let Poll::Ready(complaint) = watch.poll_complaint(cx, udp) else { break };
                 self.take(complaint);
                 self.sockets.again |= left == 0;
             }
@@ -187,7 +184,7 @@ impl<M: Machine> Reactor<M> {
 
     /// Sees to it that the next round comes in time.
     fn arm(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let room = self.sockets.udp.iter().any(|socket| socket.udp.waits()).then(|| now + ROOM);
+        let room = self.sockets.udp.room(now);
         let next = [self.machine.poll_timeout(), self.until, room].into_iter().flatten().min();
         if self.sockets.again || next.is_some_and(|next| next <= now) {
             cx.waker().wake_by_ref();
@@ -217,12 +214,17 @@ impl<M: Machine> Reactor<M> {
 }
 
 impl Hands for Sockets {
+    type Udp = Arc<UdpSocket>;
+
+    fn datagrams(&mut self) -> &mut Udp {
+        &mut self.udp
+    }
+
     fn bind(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
         self.again = true;
-        let socket = Udp::bind(id, addr)?;
-        let local = socket.udp.bound();
-        self.udp.push(socket);
-        Ok(local)
+        let (bound, watch) = bind(&mut self.udp, id, addr)?;
+        self.watches.push(watch);
+        Ok(bound)
     }
 
     fn listen(&mut self, id: SocketId, addr: SocketAddr) -> io::Result<SocketAddr> {
@@ -232,18 +234,9 @@ impl Hands for Sockets {
 
     fn unbind(&mut self, id: SocketId) {
         self.again = true;
-        self.udp.retain(|socket| socket.udp.id() != id);
+        self.udp.unbind(id);
+        self.watches.retain(|watch| watch.id != id);
         self.tcp.unlisten(id);
-    }
-
-    fn transmit(&mut self, id: SocketId, local: SocketAddr, remote: SocketAddr, payload: Bytes) {
-        if let Some(socket) = self.udp.iter_mut().find(|socket| socket.udp.id() == id) {
-            socket.udp.send(local, remote, payload);
-        }
-    }
-
-    fn flush(&mut self) -> Option<Input<'static>> {
-        self.udp.iter_mut().find_map(|socket| socket.udp.flush())
     }
 
     fn connect(&mut self, id: ConnId, remote: SocketAddr) -> io::Result<()> {

@@ -8,12 +8,12 @@ use std::{
 };
 
 use sansip::{Input, SocketId};
-use sansip_net::Buffer;
+use sansip_net::{Buffer, Calls, Datagrams};
 use tokio::{io::Interest, net::UdpSocket};
 
-/// A bound UDP socket that wakes its node.
-pub(crate) struct Udp {
-    pub(crate) udp: sansip_net::Udp<Arc<UdpSocket>>,
+/// What wakes a node for one of its UDP sockets.
+pub(crate) struct Watch {
+    pub(crate) id: SocketId,
     socket: Arc<UdpSocket>,
     /// Ends when the kernel has complaints about datagrams sent before.
     complains: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -21,22 +21,32 @@ pub(crate) struct Udp {
     complained: bool,
 }
 
-impl Udp {
-    pub(crate) fn bind(id: SocketId, addr: SocketAddr) -> io::Result<Self> {
-        let open = |socket| UdpSocket::from_std(socket).map(Arc::new);
-        let calls: sansip_net::Calls<Arc<UdpSocket>> = (
-            |socket, bytes| socket.try_recv_from(bytes),
-            |socket, payload, remote| socket.try_send_to(payload, remote),
-        );
-        let udp = sansip_net::Udp::bind(id, addr, open, calls)?;
-        let (socket, complains) = (Arc::clone(udp.socket()), complains(udp.socket()));
-        Ok(Self { udp, socket, complains, complained: false })
-    }
+/// Binds a socket, and returns its address and what wakes for it.
+pub(crate) fn bind(udp: &mut Udp, id: SocketId, addr: SocketAddr) -> io::Result<(SocketAddr, Watch)> {
+    let calls: Calls<Arc<UdpSocket>> = (
+        |socket, bytes| socket.try_recv_from(bytes),
+        |socket, payload, remote| socket.try_send_to(payload, remote),
+    );
+    let mut opened = None;
+    let open = |socket| {
+        let socket = Arc::new(UdpSocket::from_std(socket)?);
+        Ok(Arc::clone(opened.insert(socket)))
+    };
+    let bound = udp.bind(id, addr, open, calls)?;
+    let socket = opened.ok_or(io::ErrorKind::NotConnected)?;
+    let complains = complains(&socket);
+    Ok((bound, Watch { id, socket, complains, complained: false }))
+}
 
+/// The sockets themselves.
+pub(crate) type Udp = Datagrams<Arc<UdpSocket>>;
+
+impl Watch {
     /// Reads datagrams.
-    pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<()> {
+    pub(crate) fn poll_receive(&self, cx: &mut Context<'_>, udp: &mut Udp, buffer: &mut Buffer) -> Poll<()> {
+        let Some(udp) = udp.get(self.id) else { return Poll::Pending };
         loop {
-            if self.socket.try_io(Interest::READABLE, || self.udp.receive(buffer)).is_ok() {
+            if self.socket.try_io(Interest::READABLE, || udp.receive(buffer)).is_ok() {
                 return Poll::Ready(());
             }
             if self.socket.poll_recv_ready(cx).is_pending() {
@@ -46,9 +56,10 @@ impl Udp {
     }
 
     /// Returns a complaint about a datagram sent before.
-    pub(crate) fn poll_complaint(&mut self, cx: &mut Context<'_>) -> Poll<Input<'static>> {
+    pub(crate) fn poll_complaint(&mut self, cx: &mut Context<'_>, udp: &mut Udp) -> Poll<Input<'static>> {
+        let Some(udp) = udp.get(self.id) else { return Poll::Pending };
         loop {
-            if let Some(complaint) = self.complained.then(|| self.udp.complaint()).flatten() {
+            if let Some(complaint) = self.complained.then(|| udp.complaint()).flatten() {
                 return Poll::Ready(complaint);
             }
             self.complained = self.complains.as_mut().poll(cx).is_ready();

@@ -51,6 +51,33 @@ fn a_burst_is_answered_whole() {
     assert_eq!(answers, (0..150).collect::<Vec<u8>>(), "each once, in order");
 }
 
+/// RFC 3261 §18.2.2, RFC 3581 §4: one at a time and in a burst.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_socket_bound_to_all_addresses_answers_from_the_one_asked() {
+    let node = sansip_blocking::spawn(Probe::echo()).expect("there are threads");
+    let any = (Ipv4Addr::UNSPECIFIED, 0).into();
+    let port = bind(&node, 1, Proto::Udp, any).expect("it can be bound").port();
+    let asked = [1, 2, 77].map(|last| SocketAddr::from(([127, 0, 0, last], port)));
+    let answered = peer(move || {
+        let socket = limited(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?);
+        let mut answered = Vec::new();
+        for addr in asked {
+            for count in [1, 40] {
+                for _ in 0..count {
+                    socket.send_to(b"ask", addr)?;
+                }
+                for _ in 0..count {
+                    answered.push(socket.recv_from(&mut [0; 9])?.1);
+                }
+            }
+        }
+        Ok(answered)
+    });
+    let expected: Vec<_> = asked.into_iter().flat_map(|addr| [addr; 41]).collect();
+    assert_eq!(answered, expected);
+}
+
 #[test]
 fn a_taken_address_is_told() {
     let node = sansip_blocking::spawn(Probe::echo()).expect("there are threads");

@@ -1,7 +1,7 @@
 use crate::{
     base::{Instant, Limits},
     decision::Record,
-    transport::{Input, Output},
+    transport::{Input, Output, SocketId},
 };
 
 /// The only seam between a machine and a driver.
@@ -20,6 +20,12 @@ pub trait Machine {
 
     /// Returns the limits that hold now, for whoever stands around the machine to keep too; `None` if it has none.
     fn limits(&self) -> Option<&Limits> {
+        None
+    }
+
+    /// Returns the paths at and below which a listener takes WebSockets, for whoever stands around the machine to turn others
+    /// away; `None` if it takes all.
+    fn paths(&self, _: SocketId) -> Option<Vec<Box<str>>> {
         None
     }
 
@@ -59,6 +65,10 @@ impl<M: Machine + ?Sized> Machine for Box<M> {
 
     fn limits(&self) -> Option<&Limits> {
         (**self).limits()
+    }
+
+    fn paths(&self, socket: SocketId) -> Option<Vec<Box<str>>> {
+        (**self).paths(socket)
     }
 
     fn poll_record(&mut self) -> Option<Record> {

@@ -35,6 +35,8 @@ mod certificate;
 mod error;
 #[cfg(feature = "ws")]
 mod frame;
+#[cfg(feature = "ws")]
+mod paths;
 mod stage;
 #[cfg(all(test, feature = "tls", feature = "ws"))]
 mod tests;
@@ -61,12 +63,15 @@ use crate::{
 
 pub use self::error::{WireError, WireFailure, WireStats};
 use self::stage::{Layer, Rise, Stage, State};
-#[cfg(feature = "ws")]
-pub use self::ws::{BadPath, WebSocket, WebSocketError};
 #[cfg(feature = "tls")]
 pub use self::{
     certificate::{Certificate, CertificateError, trust_pem},
     tls::{ClientCertificates, Tls},
+};
+#[cfg(feature = "ws")]
+pub use self::{
+    paths::{Paths, PathsError},
+    ws::{BadPath, WebSocket, WebSocketError},
 };
 
 /// A machine with TLS and WebSocket around it.
@@ -117,12 +122,11 @@ impl Outside {
 /// Which end of a connection this is.
 #[derive(Clone, Copy, Debug)]
 enum End<'a> {
-    Server,
+    /// With its listener.
+    #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "only WebSocket has paths"))]
+    Server(SocketId),
     /// With the name that led there, if it was not an address.
-    Client {
-        name: Option<&'a DnsName>,
-        remote: SocketAddr,
-    },
+    Client { name: Option<&'a DnsName>, remote: SocketAddr },
 }
 
 impl<M: Machine> Wire<M> {
@@ -193,7 +197,13 @@ impl<M: Machine> Wire<M> {
         #[cfg(not(feature = "tls"))]
         let tls = || None;
         #[cfg(feature = "ws")]
-        let ws = || Some(self.websocket.as_ref()?.layer(proto, end, self.limits()));
+        let ws = || {
+            let paths = match end {
+                End::Server(socket) => self.machine.paths(socket),
+                End::Client { .. } => None,
+            };
+            Some(self.websocket.as_ref()?.layer((proto, end), paths, self.limits()))
+        };
         #[cfg(not(feature = "ws"))]
         let ws = || None;
         match proto {
@@ -218,7 +228,7 @@ impl<M: Machine> Wire<M> {
 
     fn translate(&mut self, output: Output) {
         match output {
-            Output::Bind { socket, proto, addr } if self.layers(proto, End::Server).is_some() => {
+            Output::Bind { socket, proto, addr } if self.layers(proto, End::Server(socket)).is_some() => {
                 self.listeners.insert(socket, proto);
                 self.outputs.push_back(Output::Bind { socket, proto: Proto::Tcp, addr });
             }
@@ -304,7 +314,7 @@ impl<M: Machine> Wire<M> {
     fn accept(&mut self, socket: SocketId, conn: ConnId, addrs: (SocketAddr, SocketAddr), proto: Proto) {
         let peer = addrs.1.ip();
         let room = self.outside.has_room(self.limits(), peer);
-        let Some(layers) = room.then(|| self.layers(proto, End::Server)).flatten() else {
+        let Some(layers) = room.then(|| self.layers(proto, End::Server(socket))).flatten() else {
             self.stats.refused += 1;
             return self.outputs.push_back(Output::Close { conn, how: CloseHow::Reset });
         };

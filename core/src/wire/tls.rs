@@ -167,7 +167,7 @@ impl Configs {
     pub(super) fn layer(&self, proto: Proto, end: End<'_>, limits: &Limits) -> Option<Box<dyn Layer>> {
         let sip = proto == Proto::Tls;
         let conn: Connection = match end {
-            End::Server => {
+            End::Server(_) => {
                 let config = if sip { &self.tls_server } else { &self.wss_server };
                 ServerConnection::new(Arc::clone(config.as_ref()?)).ok()?.into()
             }
@@ -180,7 +180,7 @@ impl Configs {
                 ClientConnection::new(Arc::clone(config), name).ok()?.into()
             }
         };
-        let proves = matches!(end, End::Server) || !self.any_server;
+        let proves = matches!(end, End::Server(_)) || !self.any_server;
         Some(Box::new(Session::new(conn, proves, limits.handshake_bytes)))
     }
 }

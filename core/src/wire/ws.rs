@@ -42,7 +42,7 @@ pub struct WebSocket {
 
 /// A path that begins with a slash and holds nothing that an HTTP request could not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Path(Box<str>);
+pub(super) struct Path(Box<str>);
 
 /// A text that is no path of a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -83,10 +83,7 @@ impl WebSocket {
 
     /// Serves this path and what lies below it; requests for others get 404. May be called for several.
     pub fn serve_path(mut self, path: &str) -> Result<Self, BadPath> {
-        match path.contains('?') {
-            false => self.paths.push(path.parse()?),
-            true => return Err(BadPath(path.into())),
-        }
+        self.paths.push(Path::of_server(path)?);
         Ok(self)
     }
 
@@ -104,9 +101,15 @@ impl WebSocket {
         Ok(self)
     }
 
-    pub(super) fn layer(&self, proto: Proto, end: End<'_>, limits: &Limits) -> Box<dyn Layer> {
+    /// Makes the layer of a connection. A listener may have paths of its own.
+    pub(super) fn layer(
+        &self,
+        (proto, end): (Proto, End<'_>),
+        paths: Option<Vec<Box<str>>>,
+        limits: &Limits,
+    ) -> Box<dyn Layer> {
         let phase = match end {
-            End::Server => Phase::Request(self.clone()),
+            End::Server(_) => Phase::Request { served: self.clone(), here: paths.map(all_paths) },
             End::Client { name, remote } => Phase::Answer {
                 host: host(proto, name, remote),
                 path: self.target.clone(),
@@ -145,9 +148,27 @@ impl FromStr for Path {
     }
 }
 
+fn all_paths(texts: Vec<Box<str>>) -> Vec<Path> {
+    texts.into_iter().map(Path).collect()
+}
+
 impl Path {
+    /// Reads a path to be served. What follows a question mark is no part of one.
+    pub(super) fn of_server(text: &str) -> Result<Self, BadPath> {
+        if text.contains('?') { Err(BadPath(text.into())) } else { text.parse() }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Tells whether they serve the same.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.covers(&other.0) && other.covers(&self.0)
+    }
+
     /// Tells whether `path` is this one or lies below it.
-    fn covers(&self, path: &str) -> bool {
+    pub(super) fn covers(&self, path: &str) -> bool {
         let own = self.0.trim_end_matches('/');
         path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
@@ -183,7 +204,11 @@ struct Session {
 
 enum Phase {
     /// The client's request is awaited.
-    Request(WebSocket),
+    Request {
+        served: WebSocket,
+        /// The paths of the listener, if it has some of its own.
+        here: Option<Vec<Path>>,
+    },
     /// The server's answer is awaited.
     Answer {
         host: String,
@@ -217,7 +242,7 @@ impl Layer for Session {
 
     fn poll(&mut self) -> Option<Rise> {
         match &self.phase {
-            Phase::Request(_) | Phase::Answer { .. } => self.begin(),
+            Phase::Request { .. } | Phase::Answer { .. } => self.begin(),
             Phase::Open(_) | Phase::Closing(_) => self.read(),
             Phase::Ended => None,
         }
@@ -238,7 +263,7 @@ impl Layer for Session {
         self.say_end(CloseCode::Normal);
         self.phase = match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Open(context) | Phase::Closing(context) => Phase::Closing(context),
-            Phase::Request(_) | Phase::Answer { .. } | Phase::Ended => Phase::Ended,
+            Phase::Request { .. } | Phase::Answer { .. } | Phase::Ended => Phase::Ended,
         };
     }
 
@@ -266,7 +291,7 @@ impl Session {
             if self.buffer.len() <= self.room {
                 return None;
             }
-            if matches!(self.phase, Phase::Request(_)) {
+            if matches!(self.phase, Phase::Request { .. }) {
                 refuse(&mut self.out, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "");
             }
             return Some(self.end(Err(WireError::HandshakeTooLong)));
@@ -277,8 +302,8 @@ impl Session {
         self.used = 0;
         let (role, judged) = match &self.phase {
             Phase::Answer { key, .. } => (Role::Client, judge_answer(&head, key)),
-            Phase::Request(served) => {
-                (Role::Server, judge_request(&head, served, &mut self.out, &mut self.peer))
+            Phase::Request { served, here } => {
+                (Role::Server, judge_request(&head, (served, here.as_deref()), &mut self.out, &mut self.peer))
             }
             Phase::Open(_) | Phase::Closing(_) | Phase::Ended => return None,
         };
@@ -394,7 +419,7 @@ impl Session {
 /// Judges a client's request, writes the answer, and notes what it says of the client (RFC 6455 §4.2, RFC 7118 §4.1).
 fn judge_request(
     head: &[u8],
-    served: &WebSocket,
+    served: (&WebSocket, Option<&[Path]>),
     out: &mut Vec<u8>,
     peer: &mut PeerInfo,
 ) -> Result<(), WebSocketError> {
@@ -420,7 +445,7 @@ fn judge_request(
 /// The status that refuses a request, the header fields that it needs, and why.
 type Refusal = (StatusCode, &'static str, &'static str);
 
-fn read_request(head: &[u8], served: &WebSocket) -> Result<Request, Refusal> {
+fn read_request(head: &[u8], (served, here): (&WebSocket, Option<&[Path]>)) -> Result<Request, Refusal> {
     use StatusCode as S;
     let request = match Request::try_parse(head) {
         Ok(Some((_, request))) => request,
@@ -437,7 +462,8 @@ fn read_request(head: &[u8], served: &WebSocket) -> Result<Request, Refusal> {
     if headers.get_all("host").iter().count() != 1 {
         return Err((S::BAD_REQUEST, "", "no Host, or more than one"));
     }
-    if !served.paths.is_empty() && !served.paths.iter().any(|path| path.covers(request.uri().path())) {
+    let covers = |paths: &[Path]| paths.iter().any(|path| path.covers(request.uri().path()));
+    if !(served.paths.is_empty() || covers(&served.paths)) || !here.is_none_or(covers) {
         return Err((S::NOT_FOUND, "", "the path is not served"));
     }
     let is_served = |origin: &HeaderValue| served.origins.iter().any(|own| origin == own.as_ref());

@@ -11,7 +11,7 @@ const ROUNDS: usize = 10_000;
 ///
 /// The input is a row of datagrams. The first byte of each tells its length, the second how many 16ths of a second pass
 /// before, and the third what is made right in it and who it is from. Nothing comes without a cause, what comes goes to
-/// whoever caused it, and never more than twice the bytes.
+/// whoever caused it, and never more than two and a half times the bytes: 56 for a request of 24 with an unknown attribute.
 pub fn stun(mut bytes: &[u8]) {
     let Ok(endpoint) = Endpoint::new(Config::default(), &Seed::new([7; 32]), Instant::EPOCH) else { return };
     let mut node =
@@ -87,7 +87,7 @@ impl Node {
             // Answers to what is no STUN go by their own rules.
             let Some((from, asked)) = cause.filter(|(_, asked)| is_stun(asked)) else { continue };
             answers += 1;
-            assert!(payload.len() <= 2 * asked.len(), "{} bytes", payload.len());
+            assert!(2 * payload.len() <= 5 * asked.len(), "{} bytes", payload.len());
             assert_eq!((remote, answers), (from, 1));
         }
     }

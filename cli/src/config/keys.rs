@@ -225,8 +225,14 @@ section! {
         unsent: usize,
         /// How long a message may stay unfinished on a stream.
         half_message: Span,
-        /// How long a connection may lie idle.
+        /// How long a connection over TCP may lie idle.
         idle: Span,
+        /// How long one over TLS may.
+        idle_tls: Span,
+        /// How long one of WebSocket may, secure or not.
+        idle_ws: Span,
+        /// How long one of SCTP may.
+        idle_sctp: Span,
         /// How long a connection that was closed here waits for the peer's end.
         linger: Span,
         /// How long a connection may take to open.

@@ -58,8 +58,14 @@ pub struct Limits {
     pub unsent: usize,
     /// How long a message may stay unfinished on a stream before the connection is closed.
     pub half_message: Duration,
-    /// How long a connection may lie idle before it is closed.
+    /// How long a connection over TCP may lie idle before it is closed.
     pub idle: Duration,
+    /// How long one over TLS may.
+    pub idle_tls: Duration,
+    /// How long one of WebSocket may, secure or not.
+    pub idle_ws: Duration,
+    /// How long one of SCTP may.
+    pub idle_sctp: Duration,
     /// How long a connection may take to open.
     pub connect: Duration,
     /// How long the handshakes of TLS and WebSocket may take, together.
@@ -141,6 +147,9 @@ impl Default for Limits {
             unsent: 65_535 + (1 << 20),
             half_message: Duration::from_secs(32),
             idle: Duration::from_secs(180),
+            idle_tls: Duration::from_secs(180),
+            idle_ws: Duration::from_secs(180),
+            idle_sctp: Duration::from_secs(180),
             connect: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
             linger: Duration::from_secs(5),

@@ -6,7 +6,10 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    call::{CallCx, Tag, response::OwnContact},
+    call::{
+        CallCx, Tag,
+        response::{OwnContact, nowhere},
+    },
     decision::{Body, Outgoing, SendError, Settings},
     dialog::Itinerary,
     syntax::{Encoder, HeaderId, HeaderName, HeaderValue, Host, Method, Uri, View},
@@ -208,7 +211,7 @@ impl Draft {
     fn nowhere(&self, cx: &CallCx, remote: SocketAddr) -> Shown {
         let host = match &self.host {
             Some(host) => host.to_string(),
-            None => format!("{}.invalid", Tag::from_number(cx.nowhere).as_str()),
+            None => nowhere(cx),
         };
         let any: IpAddr = match remote {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

@@ -63,7 +63,7 @@ pub(crate) struct Rendered<'a> {
 
 /// Writes a response: what the request demands, what the protocol adds, what the application wants (RFC 3261 §8.2.6).
 pub(crate) fn reply_to(cx: &mut CallCx, to: Rendered<'_>, reply: &Reply) -> Bytes {
-    let custom = cx.transport.custom_of(to.flow).and_then(|custom| custom.host.clone());
+    let own = Own::of(cx, to.flow);
     cx.render(|chunk| {
         let status = reply.status;
         // RFC 3261 §8.2.6.2: a 100 gets no tag from us.
@@ -71,25 +71,17 @@ pub(crate) fn reply_to(cx: &mut CallCx, to: Rendered<'_>, reply: &Reply) -> Byte
         let reason = reply.reason.as_ref().map(|reason| reason.as_str());
         let mut out = Encoder::response(chunk, to.request, status, reason, tag, *to.stamp);
         if status != StatusCode::TRYING {
-            out = add_protocol_fields(out, to, reply, custom.as_ref());
+            out = add_protocol_fields(out, to, reply, &own);
         }
         for (name, value) in reply.headers.iter().filter(|(name, _)| !is_owned(name)) {
             out = out.field_name(name, value.as_str());
         }
-        let body = reply
-            .body
-            .as_ref()
-            .map(|body| (body.content_type.as_str(), completed(body, to, custom.as_ref())));
+        let body = reply.body.as_ref().map(|body| (body.content_type.as_str(), completed(body, to, &own)));
         out.end(body.as_ref().map(|(kind, bytes)| (*kind, &**bytes)));
     })
 }
 
-fn add_protocol_fields<'o>(
-    mut out: Encoder<'o>,
-    to: Rendered<'_>,
-    reply: &Reply,
-    custom: Option<&HeaderValue>,
-) -> Encoder<'o> {
+fn add_protocol_fields<'o>(mut out: Encoder<'o>, to: Rendered<'_>, reply: &Reply, own: &Own) -> Encoder<'o> {
     let status = reply.status;
     let settings = to.settings;
     let invite = to.request.is(&Method::Invite);
@@ -101,7 +93,7 @@ fn add_protocol_fields<'o>(
     // RFC 3311 §4: UPDATE refreshes the target in both directions, as INVITE does.
     let reachable = invite || options || to.request.is(&Method::Update);
     if reachable && early_or_ok && !reply.has(&HeaderName::CONTACT) {
-        out = write_contact(out, to, custom);
+        out = write_contact(out, to, own);
     }
     let unset = |name: &HeaderName| !reply.has(name);
     let told = (invite || options) && early_or_ok || status == StatusCode::METHOD_NOT_ALLOWED;
@@ -125,18 +117,18 @@ fn add_protocol_fields<'o>(
 }
 
 /// Writes the Contact by which the peer reaches us.
-fn write_contact<'o>(out: Encoder<'o>, to: Rendered<'_>, custom: Option<&HeaderValue>) -> Encoder<'o> {
-    let (port, proto) = (Some(to.flow.local().port()), to.flow.proto());
+fn write_contact<'o>(out: Encoder<'o>, to: Rendered<'_>, own: &Own) -> Encoder<'o> {
+    let (port, proto) = (own.port, to.flow.proto());
     // RFC 3261 §12.1.1: who was asked by SIPS is reached by SIPS.
     let sips = proto.is_secure() && to.request.request_uri().is_ok_and(|uri| uri.is_sips());
-    OwnContact { settings: to.settings, host: own_host(to, custom), port, proto, sips }.write(out)
+    OwnContact { settings: to.settings, host: own_host(to, own), port, proto, sips }.write(out)
 }
 
 /// Returns the host at which the peer reaches us.
-fn own_host<'a>(to: Rendered<'a>, custom: Option<&'a HeaderValue>) -> Host<'a> {
+fn own_host<'a>(to: Rendered<'a>, own: &'a Own) -> Host<'a> {
     let local = to.flow.local().ip();
     let named = || to.request.request_uri().ok()?.host();
-    match custom.or_else(|| to.settings.host(local.is_ipv4())) {
+    match own.host.as_ref().or_else(|| to.settings.host(local.is_ipv4())) {
         Some(own) => Host::Name(own.as_str()),
         // A socket bound to all addresses does not know which one the peer used; the peer does.
         None if is_wildcard(&local) => named().unwrap_or_else(|| Host::from(local)),
@@ -145,8 +137,40 @@ fn own_host<'a>(to: Rendered<'a>, custom: Option<&'a HeaderValue>) -> Host<'a> {
 }
 
 /// Returns the octets of a body, with the address that they leave from where it asks for that.
-fn completed(body: &Body, to: Rendered<'_>, custom: Option<&HeaderValue>) -> Bytes {
-    body.bytes_from(own_host(to, custom), to.flow.local().ip())
+fn completed(body: &Body, to: Rendered<'_>, own: &Own) -> Bytes {
+    body.bytes_from(own_host(to, own), to.flow.local().ip())
+}
+
+/// Where this side is reached by the peer at the other end of a way.
+struct Own {
+    /// What is shown instead of the address.
+    host: Option<HeaderValue>,
+    port: Option<u16>,
+}
+
+impl Own {
+    /// The port is the one that a listener has: a connection of ours may be gone when the peer wants to reach us.
+    fn of(cx: &CallCx, flow: &Flow) -> Self {
+        let proto = flow.proto();
+        let (socket, port) = match cx.transport.socket_of(flow) {
+            Some(socket) => (Some(socket), flow.local().port()),
+            None if matches!(proto, Proto::Ws | Proto::Wss) && !cx.transport.listens(proto) => {
+                return Self { host: HeaderValue::try_from(nowhere(cx)).ok(), port: None };
+            }
+            None => match cx.transport.local(proto, flow.remote()) {
+                Some((socket, listener)) => (Some(socket), listener.port()),
+                None => (None, flow.local().port()),
+            },
+        };
+        let custom = socket.and_then(|socket| cx.transport.custom(socket));
+        Self { host: custom.and_then(|custom| custom.host.clone()), port: Some(port) }
+    }
+}
+
+/// Returns the name that an endpoint goes by where the peer cannot open a connection (RFC 7118 §5): a random one that leads
+/// nowhere, the same for all its messages.
+pub(super) fn nowhere(cx: &CallCx) -> String {
+    format!("{}.invalid", Tag::from_number(cx.nowhere).as_str())
 }
 
 /// The Contact by which a peer reaches us: over the transport and at the address that it used.

@@ -192,6 +192,14 @@ impl ActiveServer {
 }
 
 impl Call {
+    /// Takes the news that a response of ours could be sent nowhere.
+    pub(crate) fn undelivered(&mut self, cx: &mut CallCx, serial: u64, error: IoKind) {
+        let hash = self.hash;
+        if let Some(server) = self.active_servers().find(|server| server.serial == serial) {
+            server.report(cx, hash, error);
+        }
+    }
+
     pub(super) fn active_servers(&mut self) -> impl Iterator<Item = &mut ActiveServer> {
         self.servers.iter_mut().filter_map(|server| match server {
             ServerTransaction::Active(active) => Some(&mut **active),

@@ -44,7 +44,9 @@ impl Endpoint {
                 self.cx.transport.connected(now, limits, (conn, local), peer, &mut self.cx.outputs);
             }
             Input::Drained { conn, bytes } => self.cx.transport.drained(conn, bytes),
-            Input::Closed { conn, error } => self.cx.transport.closed(conn, error.unwrap_or(IoKind::Reset)),
+            Input::Closed { conn, error } => {
+                self.cx.transport.closed(limits, conn, error.unwrap_or(IoKind::Reset))
+            }
             Input::Resolved { query, result } => {
                 let settings = self.cx.settings.clone();
                 let (now, limits) = (self.cx.now, settings.limits());
@@ -301,7 +303,7 @@ impl Endpoint {
     }
 
     fn send_back(&mut self, target: &Target, bytes: bytes::Bytes) {
-        let owner = Owner { call: 0, serial: 0 };
+        let owner = Owner::NOBODY;
         // The peer asks again if this is lost, and gets the same answer.
         let _lost = self.cx.send(Outbound { target, bytes, owner, awaits: false });
     }

@@ -240,18 +240,24 @@ impl Endpoint {
 
     /// Tells transactions what has become of their connections and look-ups, and ends a shutdown that has nothing left.
     fn follow_up(&mut self) {
-        while let Some(news) = self.cx.transport.poll_news() {
-            let cx = &mut self.cx;
+        loop {
+            let (settings, cx) = (self.cx.settings.clone(), &mut self.cx);
+            cx.transport.pass_on(cx.now, settings.limits(), &mut cx.outputs);
+            let Some(news) = cx.transport.poll_news() else { break };
             let hash = match &news {
                 News::Flow { flow, change } => {
                     cx.events.push_back(Event::Flow { flow: *flow, change: change.clone() });
                     continue;
                 }
-                News::Broken { owner, .. } | News::TooBig { owner } | News::Found { owner, .. } => owner.call,
+                News::Broken { owner, .. }
+                | News::Undelivered { owner, .. }
+                | News::TooBig { owner }
+                | News::Found { owner, .. } => owner.call,
             };
             let Some(call) = self.calls.get_mut(hash) else { continue };
             match news {
                 News::Broken { owner, error, stale } => call.broken(cx, owner.serial, error, stale),
+                News::Undelivered { owner, error } => call.undelivered(cx, owner.serial, error),
                 News::TooBig { owner } => call.too_big(cx, owner.serial),
                 News::Found { owner, places } => call.found(cx, owner.serial, places),
                 News::Flow { .. } => {}

@@ -12,7 +12,7 @@ use crate::{
     syntax::Leniency,
     transport::{
         CloseHow, ConnId, DnsName, Flow, FlowChange, FlowId, Framer, IoKind, News, Output, Owner, PeerInfo,
-        Proto, SocketId, Timeout, Transport,
+        Proto, SocketId, Timeout, Transport, backup::Queued,
     },
 };
 
@@ -52,7 +52,7 @@ enum Origin {
 
 #[derive(Clone)]
 enum State {
-    Opening(Vec<Bytes>),
+    Opening(Vec<Queued>),
     Open {
         local: SocketAddr,
     },
@@ -163,17 +163,19 @@ impl Conn {
         now: Instant,
         limits: &Limits,
         conn: ConnId,
-        bytes: Bytes,
-        user: Option<Owner>,
+        message: Queued,
+        awaits: bool,
         out: &mut VecDeque<Output>,
     ) {
-        self.unsent += bytes.len();
-        self.users.extend(user.map(|user| (user, matches!(self.state, State::Open { .. }))));
+        self.unsent += message.bytes.len();
+        if awaits {
+            self.users.insert((message.owner, matches!(self.state, State::Open { .. })));
+        }
         match &mut self.state {
-            State::Opening(queue) => queue.push(bytes),
+            State::Opening(queue) => queue.push(message),
             State::Open { .. } => {
-                self.idle_at = now + limits.idle;
-                out.push_back(Output::Send { conn, data: bytes });
+                self.idle_at = now + limits.idle_over(self.proto);
+                out.push_back(Output::Send { conn, data: message.bytes });
             }
             State::Closing => {}
         }
@@ -193,6 +195,18 @@ impl Conn {
     fn deadline(&self) -> Instant {
         let ping = self.ping.map(|ping| ping.pong_by.unwrap_or(ping.next));
         [self.half_at, ping].into_iter().flatten().fold(self.idle_at, Instant::min)
+    }
+}
+
+impl Limits {
+    /// Returns how long a connection may lie idle.
+    const fn idle_over(&self, proto: Proto) -> Duration {
+        match proto {
+            Proto::Udp | Proto::Tcp => self.idle,
+            Proto::Tls => self.idle_tls,
+            Proto::Ws | Proto::Wss => self.idle_ws,
+            Proto::Sctp => self.idle_sctp,
+        }
     }
 }
 
@@ -221,7 +235,7 @@ impl Transport {
         self.of_listener.insert(socket, of_listener + 1);
         self.of_peer.insert(remote.ip(), of_peer + 1);
         let origin = Origin::Listener(socket);
-        let opened = Conn::new(proto, remote, origin, State::Open { local }, now + limits.idle);
+        let opened = Conn::new(proto, remote, origin, State::Open { local }, now + limits.idle_over(proto));
         let opened = Conn { leniency, ..opened };
         self.timers.schedule(opened.wake, Timeout::Conn(conn));
         self.conns.insert(conn, opened);
@@ -244,8 +258,11 @@ impl Transport {
         let State::Opening(queue) = &mut entry.state else { return };
         let queue = std::mem::take(queue);
         entry.state = State::Open { local };
-        entry.idle_at = now + limits.idle;
-        out.extend(queue.into_iter().map(|data| Output::Send { conn, data }));
+        entry.idle_at = now + limits.idle_over(entry.proto);
+        for Queued { bytes: data, stranded, .. } in queue {
+            stranded.into_iter().for_each(|serial| self.stranded.forget(serial));
+            out.push_back(Output::Send { conn, data });
+        }
         self.note_open(conn, local, peer);
         // RFC 5626 §4.4.1: pinging is for the side that opened it.
         self.ping_every(now, conn, keep_alive);
@@ -299,7 +316,7 @@ impl Transport {
     /// Takes the framer back. A message that stays unfinished starts its deadline.
     pub(crate) fn return_framer(&mut self, now: Instant, limits: &Limits, conn: ConnId, mut framer: Framer) {
         let Some(entry) = self.conns.get_mut(&conn).filter(|entry| entry.takes_messages()) else { return };
-        entry.idle_at = now + limits.idle;
+        entry.idle_at = now + limits.idle_over(entry.proto);
         entry.half_at = match (framer.unfinished() == 0, entry.half_at) {
             (true, _) => None,
             (false, None) => Some(now + limits.half_message),
@@ -322,7 +339,7 @@ impl Transport {
     /// Answers a keep-alive (RFC 5626 §4.4.1).
     pub(crate) fn pong(&mut self, now: Instant, limits: &Limits, conn: ConnId, out: &mut VecDeque<Output>) {
         // A peer that pings without reading is closed like any other slow reader.
-        let _closed = self.write(now, limits, conn, Bytes::from_static(b"\r\n"), None, out);
+        let _closed = self.write_keep_alive(now, limits, conn, b"\r\n", out);
     }
 
     /// Pings from now on, or no more. Tells whether the connection is open.
@@ -343,8 +360,8 @@ impl Transport {
     }
 
     /// Forgets a connection that has ended; those who wait for answers over it are told.
-    pub(crate) fn closed(&mut self, conn: ConnId, error: IoKind) {
-        self.retire(conn, error);
+    pub(crate) fn closed(&mut self, limits: &Limits, conn: ConnId, error: IoKind) {
+        self.retire(limits, conn, error);
         let Some(entry) = self.conns.remove(&conn) else { return };
         let Some(socket) = entry.listener() else { return };
         count_down(&mut self.of_listener, socket);
@@ -361,8 +378,8 @@ impl Transport {
         out: &mut VecDeque<Output>,
     ) {
         let Some(entry) = self.conns.get_mut(&conn) else { return };
-        let State::Open { .. } = entry.state else { return self.reset(conn, error, out) };
-        self.retire(conn, error);
+        let State::Open { .. } = entry.state else { return self.reset(limits, conn, error, out) };
+        self.retire(limits, conn, error);
         let Some(entry) = self.conns.get_mut(&conn) else { return };
         entry.state = State::Closing;
         (entry.half_at, entry.ping) = (None, None);
@@ -376,17 +393,22 @@ impl Transport {
     }
 
     /// Breaks a connection off.
-    pub(super) fn reset(&mut self, conn: ConnId, error: IoKind, out: &mut VecDeque<Output>) {
+    pub(super) fn reset(&mut self, limits: &Limits, conn: ConnId, error: IoKind, out: &mut VecDeque<Output>) {
         out.push_back(Output::Close { conn, how: CloseHow::Reset });
-        self.closed(conn, error);
+        self.closed(limits, conn, error);
     }
 
     /// Takes a connection out of use, and tells those who wait for answers over it.
-    fn retire(&mut self, conn: ConnId, error: IoKind) {
+    fn retire(&mut self, limits: &Limits, conn: ConnId, error: IoKind) {
         let Some(entry) = self.conns.get_mut(&conn).filter(|entry| entry.takes_messages()) else { return };
         let (proto, remote, alias, was_open) =
             (entry.proto, entry.remote, entry.alias.take(), entry.flow(conn).is_some());
         let users = std::mem::take(&mut entry.users);
+        let queue = match &mut entry.state {
+            State::Opening(queue) => std::mem::take(queue),
+            State::Open { .. } | State::Closing => Vec::new(),
+        };
+        self.stranded.take(limits.resolutions, (proto, remote), queue, error);
         self.leave(proto, remote, conn);
         alias.into_iter().for_each(|alias| self.leave(proto, alias, conn));
         for (owner, stale) in users {
@@ -438,10 +460,10 @@ impl Transport {
         let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if passed(entry.half_at) || passed(entry.ping.and_then(|ping| ping.pong_by)) {
             // RFC 5626 §4.4.1: without its pong the flow has failed.
-            self.reset(conn, IoKind::TimedOut, out);
+            self.reset(limits, conn, IoKind::TimedOut, out);
         } else if entry.idle_at <= now && entry.is_awaited() {
             // RFC 5923 §8.3: open transactions are waited for. Their own timers end them.
-            entry.idle_at = now + limits.idle;
+            entry.idle_at = now + limits.idle_over(entry.proto);
             entry.wake = entry.deadline();
             self.timers.schedule(entry.wake, Timeout::Conn(conn));
         } else if entry.idle_at <= now {
@@ -457,7 +479,7 @@ impl Transport {
             return;
         };
         let next = now + self.jitter(every).max(PONG);
-        if self.write(now, limits, conn, Bytes::from_static(b"\r\n\r\n"), None, out).is_err() {
+        if self.write_keep_alive(now, limits, conn, b"\r\n\r\n", out).is_err() {
             return;
         }
         let Some(entry) = self.conns.get_mut(&conn) else { return };
@@ -465,6 +487,18 @@ impl Transport {
         entry.ping = Some(Ping { every, next, pong_by: Some(now + PONG) });
         entry.wake = entry.deadline();
         self.timers.schedule(entry.wake, Timeout::Conn(conn));
+    }
+
+    fn write_keep_alive(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        conn: ConnId,
+        bytes: &'static [u8],
+        out: &mut VecDeque<Output>,
+    ) -> Result<(), IoKind> {
+        let message = Queued { bytes: Bytes::from_static(bytes), owner: Owner::NOBODY, stranded: None };
+        self.write(now, limits, conn, message, false, out)
     }
 
     /// Draws a time between 80 and 100 percent of the longest, lest many clients ping at once (RFC 5626 §4.4).
@@ -543,7 +577,7 @@ mod tests {
             news.filter(|news| !matches!(news, News::Flow { .. })).count()
         };
         assert_eq!((owners_told(&mut transport), transport.is_idle()), (0, true));
-        transport.closed(CONN, IoKind::Reset);
+        transport.closed(&limits, CONN, IoKind::Reset);
         assert_eq!(owners_told(&mut transport), 0);
     }
 
@@ -568,7 +602,7 @@ mod tests {
             [Output::Unbind { socket: SocketId(0) }, Output::Close { conn: CONN, how: CloseHow::Flush }];
         assert_eq!(out.drain(..).collect::<Vec<_>>(), ends, "once");
         assert!(!transport.is_disconnected());
-        transport.closed(CONN, IoKind::Reset);
+        transport.closed(&limits, CONN, IoKind::Reset);
         assert!(transport.is_disconnected());
         while transport.expire(at(1_000_000), &limits, &mut out) {}
         assert!(out.is_empty());

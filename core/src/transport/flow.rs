@@ -135,6 +135,11 @@ pub(crate) struct Owner {
     pub(crate) serial: u64,
 }
 
+impl Owner {
+    /// What belongs to no transaction.
+    pub(crate) const NOBODY: Self = Self { call: 0, serial: 0 };
+}
+
 /// A message on its way out.
 #[derive(Debug)]
 pub(crate) struct Outbound<'a> {

@@ -1,5 +1,6 @@
 //! Datagrams and streams to messages, targets to outputs (RFC 3261 §18).
 
+mod backup;
 mod conn;
 mod flow;
 mod frame;
@@ -15,7 +16,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::{
@@ -25,7 +25,12 @@ use crate::{
 
 #[cfg(any(feature = "tls", feature = "ws"))]
 pub(crate) use self::conn::count_down;
-use self::{conn::Conn, stun::Probe};
+use self::{
+    backup::{Queued, Stranded},
+    conn::Conn,
+    resolve::Seeker,
+    stun::Probe,
+};
 pub(crate) use self::{
     flow::{Flow, Outbound, Owner, Target, is_wildcard},
     resolve::NotBegun,
@@ -63,7 +68,8 @@ pub(crate) struct Transport {
     unanswered: BTreeSet<(SocketAddr, Owner)>,
     probes: BTreeMap<u64, Probe>,
     next_probe: u64,
-    resolver: Resolver<Owner>,
+    resolver: Resolver<Seeker>,
+    stranded: Stranded,
     timers: TimerQueue<Timeout>,
     rng: Rng,
     news: VecDeque<News>,
@@ -107,6 +113,8 @@ pub(crate) enum News {
     /// The connection broke over which it waits for an answer, or the network says that its peer cannot be reached.
     /// If `stale`, the connection was an old one, and may have been dead for long.
     Broken { owner: Owner, error: IoKind, stale: bool },
+    /// A response could be sent nowhere (RFC 3261 §17.2.4).
+    Undelivered { owner: Owner, error: IoKind },
     /// Its datagram is too large for the path.
     TooBig { owner: Owner },
     /// The search for its servers has ended.
@@ -133,6 +141,7 @@ impl Transport {
             // Even numbers are ours, odd ones the driver's.
             next_conn: 2,
             resolver: Resolver::new(seed),
+            stranded: Stranded::default(),
             timers: TimerQueue::new(),
             rng: seed.stream("transport"),
             news: VecDeque::new(),
@@ -179,12 +188,8 @@ impl Transport {
 
     /// Returns what is said of a socket alone.
     pub(crate) fn custom(&self, socket: SocketId) -> Option<&Custom> {
-        self.customs.get(&socket)
-    }
-
-    /// Returns what is said of the socket that a flow came in by. Few have anything said of them, and each response asks.
-    pub(crate) fn custom_of(&self, flow: &Flow) -> Option<&Custom> {
-        if self.customs.is_empty() { None } else { self.custom(self.socket_of(flow)?) }
+        // Few have anything said of them, and each response asks.
+        if self.customs.is_empty() { None } else { self.customs.get(&socket) }
     }
 
     /// Returns the socket that a flow came in by.
@@ -276,11 +281,11 @@ impl Transport {
                     let remote = fallback.ok_or(IoKind::Reset)?;
                     self.conn_to(now, limits, proto, remote, name.as_ref(), out)?
                 };
-                self.write(now, limits, conn, bytes, awaits.then_some(owner), out)
+                self.write(now, limits, conn, Queued { bytes, owner, stranded: None }, awaits, out)
             }
             Target::Stream { proto, remote, ref name } => {
                 let conn = self.conn_to(now, limits, proto, remote, name.as_ref(), out)?;
-                self.write(now, limits, conn, bytes, awaits.then_some(owner), out)
+                self.write(now, limits, conn, Queued { bytes, owner, stranded: None }, awaits, out)
             }
         }
     }
@@ -351,8 +356,7 @@ impl Transport {
 
     /// Returns the next thing that somebody has to be told.
     pub(crate) fn poll_news(&mut self) -> Option<News> {
-        let found = |(owner, places)| News::Found { owner, places };
-        self.news.pop_front().or_else(|| self.resolver.poll_found().map(found))
+        self.news.pop_front()
     }
 
     /// Tells whether nothing is on its way: no look-up, no connection opening, no byte unsent, no answer awaited.
@@ -360,6 +364,7 @@ impl Transport {
         let nothing_awaited = self.waiting.is_empty() && self.unanswered.is_empty();
         nothing_awaited
             && self.resolver.is_idle()
+            && self.stranded.is_empty()
             && self.news.is_empty()
             && self.conns.values().all(Conn::is_quiet)
     }
@@ -374,7 +379,7 @@ impl Transport {
         out: &mut VecDeque<Output>,
     ) -> Result<(), NotBegun> {
         let reach = self.reach();
-        self.resolver.begin(now, limits, (owner, to), (reach, preference), out)
+        self.resolver.begin(now, limits, (Seeker::Transaction(owner), to), (reach, preference), out)
     }
 
     /// Takes the answer to a question of DNS.
@@ -469,24 +474,29 @@ impl Transport {
         now: Instant,
         limits: &Limits,
         conn: ConnId,
-        bytes: Bytes,
-        user: Option<Owner>,
+        message: Queued,
+        awaits: bool,
         out: &mut VecDeque<Output>,
     ) -> Result<(), IoKind> {
-        if bytes.len() > limits.unsent {
+        let (owner, size) = (message.owner, message.bytes.len());
+        if size > limits.unsent {
             // No connection will ever take it.
             return Err(IoKind::Limit);
         }
         // Whoever sends again waits where it was sent last.
-        user.into_iter().for_each(|owner| self.release(owner));
+        if awaits {
+            self.release(owner);
+        }
         let Some(entry) = self.conns.get_mut(&conn) else { return Err(IoKind::Reset) };
-        if entry.unsent() + bytes.len() > limits.unsent {
+        if entry.unsent() + size > limits.unsent {
             // A reader this slow keeps nothing but memory busy.
-            self.reset(conn, IoKind::Limit, out);
+            self.reset(limits, conn, IoKind::Limit, out);
             return Err(IoKind::Limit);
         }
-        entry.write(now, limits, conn, bytes, user, out);
-        user.into_iter().for_each(|owner| self.wait(owner, Waits::Connection(conn)));
+        entry.write(now, limits, conn, message, awaits, out);
+        if awaits {
+            self.wait(owner, Waits::Connection(conn));
+        }
         Ok(())
     }
 }

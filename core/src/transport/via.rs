@@ -88,7 +88,7 @@ impl<'a> WayBack<'a> {
     }
 
     /// Returns the place that the sent-by names (RFC 3263 §5).
-    fn sent_by(&self, proto: Proto) -> ResponseTarget<'a> {
+    pub(super) fn sent_by(&self, proto: Proto) -> ResponseTarget<'a> {
         match self.sent_by.ip() {
             Some(ip) => ResponseTarget::Address(SocketAddr::new(ip, self.port_over(proto))),
             None => ResponseTarget::Locate { host: self.sent_by, port: self.port },

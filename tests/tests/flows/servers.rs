@@ -6,7 +6,7 @@ use sansip::{
     ClientEnd, Config, DialogChange, DialogEnd, DnsError, IoKind, Method, Outgoing, RecordKind, Reply,
     StatusCode,
 };
-use sansip_sim::Sim;
+use sansip_sim::{Puppet, Sim};
 use sansip_tests::simulated::{Manner, News, Phone, Ua, rest, sent, uri_of};
 
 use crate::script::*;
@@ -34,6 +34,19 @@ fn served(phones: impl IntoIterator<Item = Phone>) -> (Sim, Ua, Vec<Ua>) {
 
 fn two() -> (Sim, Ua, Vec<Ua>) {
     served(["10.1.0.2", "10.1.0.3"].map(Phone::new))
+}
+
+/// A caller, and puppets that serve example.com over UDP, the first of them first.
+fn scripted() -> (Sim, Ua, [Puppet; 2]) {
+    let mut sim = world();
+    let alice = Ua::new(&mut sim, "alice", Phone::new("10.1.0.1"));
+    let servers = ["first", "second"].map(|name| sim.puppet(name));
+    for (n, server) in (1_u16..).zip(servers) {
+        let (host, addr) = (format!("s{n}.example.com"), server.addr(&sim));
+        sim.dns().name(&host, [addr.ip()]);
+        sim.dns().srv("_sip._udp.example.com", (n, 0), &host, addr.port());
+    }
+    (sim, alice, servers)
 }
 
 fn message() -> Outgoing {
@@ -165,14 +178,7 @@ fn dn_11_an_overloaded_server_is_passed_over() {
 /// RFC 3261 §17.1.1.2: copies of a 503 are acknowledged although the INVITE has gone on.
 #[test]
 fn copies_of_a_503_are_acknowledged() {
-    let mut sim = world();
-    let alice = Ua::new(&mut sim, "alice", Phone::new("10.1.0.1"));
-    let (first, second) = (sim.puppet("first"), sim.puppet("second"));
-    for (n, puppet) in [(1, first), (2, second)] {
-        let (host, addr) = (format!("s{n}.example.com"), puppet.addr(&sim));
-        sim.dns().name(&host, [addr.ip()]);
-        sim.dns().srv("_sip._udp.example.com", (n, 0), &host, addr.port());
-    }
+    let (mut sim, alice, [first, second]) = scripted();
     let client = alice.dial(&mut sim, URI);
     let invite = first.expect(&mut sim, "INVITE");
     let refusal = branch_says(&invite, 503, "b", "");
@@ -216,14 +222,7 @@ fn c067_a_connection_that_fails() {
 /// RFC 3263 §4.3, §12.2.1 of RFC 3261: requests in a dialog are passed on as well, to a peer whose Contact is a domain.
 #[test]
 fn dn_11_requests_in_a_dialog_are_passed_on() {
-    let mut sim = world();
-    let alice = Ua::new(&mut sim, "alice", Phone::new("10.1.0.1"));
-    let (first, second) = (sim.puppet("first"), sim.puppet("second"));
-    for (n, puppet) in [(1, first), (2, second)] {
-        let (host, addr) = (format!("s{n}.example.com"), puppet.addr(&sim));
-        sim.dns().name(&host, [addr.ip()]);
-        sim.dns().srv("_sip._udp.example.com", (n, 0), &host, addr.port());
-    }
+    let (mut sim, alice, [first, second]) = scripted();
     alice.dial(&mut sim, URI);
     let invite = first.expect(&mut sim, "INVITE");
     first.send(&mut sim, &branch_says(&invite, 200, "b", "Contact: <sip:bob@example.com>\n"));

@@ -142,6 +142,36 @@ fn t22_01_t22_02_c057_ipv6() {
     }
 }
 
+/// T22.03, P18: a call over IPv6 with a re-INVITE from either side and a BYE, over UDP and TCP: each goes to the Contact of
+/// the other, and over TCP all take the caller's connection.
+#[test]
+fn t22_03_an_ipv6_call_changed_from_both_sides() {
+    for tcp in [false, true] {
+        let (mut sim, alice, bob) = pair(["fd00:1::1", "fd00:1::2"], |_| ());
+        alice.dial(&mut sim, &if tcp { bob.tcp_uri() } else { bob.uri() });
+        sim.run_for(ms(200));
+        for ua in [alice, bob] {
+            let reinvite = Outgoing::in_dialog(Method::Invite, ua.dialog(&sim)).body(Body::sdp(Phone::SDP));
+            ua.send(&mut sim, reinvite);
+            sim.run_for(ms(200));
+        }
+        bob.hang_up(&mut sim);
+        sim.run_for(ms(200));
+        let (seen, param) = (arrived(&sim), if tcp { ";transport=tcp" } else { "" });
+        let requests = |method: &str, of: Ua| {
+            let all = seen.iter().filter(|seen| seen.is(method) && seen.from == of.id());
+            all.map(|seen| (seen.uri(), seen.on_stream)).collect::<Vec<_>>()
+        };
+        let to = |host: &str| (format!("sip:[{host}]:5060{param}"), tcp);
+        assert_eq!(requests("INVITE", alice)[1..], [to("fd00:1::2")]);
+        assert_eq!(requests("INVITE", bob), [to("fd00:1::1")]);
+        assert_eq!(requests("BYE", bob), [to("fd00:1::1")]);
+        assert_eq!(seen.iter().filter(|seen| seen.is("200 INVITE")).count(), 3);
+        assert_eq!(bob.endpoint(&sim).connections(), usize::from(tcp));
+        rest(&mut sim, &[alice, bob]);
+    }
+}
+
 /// C059: a phone that listens on all addresses of a machine with two networks shows each peer the address in the peer's
 /// own, and a call works both ways.
 #[test]

@@ -329,3 +329,28 @@ fn c046_a_connection_in_use_is_not_idle() {
         assert_eq!(outputs.contains(&Output::Close { conn, how: CloseHow::Flush }), answered);
     }
 }
+
+/// C046: each transport has a time of its own after which its idle connections are closed.
+#[test]
+fn c046_idle_times_by_transport() {
+    for (proto, idle) in
+        [(Proto::Tcp, 10), (Proto::Tls, 20), (Proto::Ws, 30), (Proto::Wss, 30), (Proto::Sctp, 40)]
+    {
+        let mut hand = Hand::new(|config| {
+            let secs = Duration::from_secs;
+            (config.limits.idle, config.limits.idle_tls) = (secs(10), secs(20));
+            (config.limits.idle_ws, config.limits.idle_sctp) = (secs(30), secs(40));
+        });
+        let socket = hand.listen(proto, "192.0.2.1:5061");
+        let conn = hand.accept(socket, "192.0.2.9:33333", PeerInfo::default()).expect("there is room");
+        let via = format!("SIP/2.0/{} 192.0.2.9;branch=z9hG4bK1", proto.via_name());
+        hand.pass(Duration::from_secs(5));
+        hand.received(conn, &request("ACK", &via, "", ""));
+        assert_eq!(hand.pass(Duration::from_millis(idle * 1000 - 1)), [], "{proto}");
+        assert_eq!(
+            hand.pass(Duration::from_millis(1)),
+            [Output::Close { conn, how: CloseHow::Flush }],
+            "{proto}"
+        );
+    }
+}

@@ -35,11 +35,7 @@ fn p12_a_named_connection_that_dies_leads_where_the_uri_says() {
         let (mut hand, conn) = accepted(Proto::Tcp, PeerInfo::default());
         hand.send(Outgoing::options(uri.parse().expect("a URI")).over(conn));
         let outputs = hand.feed(Input::Closed { conn, error: Some(IoKind::Reset) });
-        let led = outputs.iter().find_map(|output| match output {
-            Output::Connect { remote, .. } => Some(remote.to_string()),
-            _ => None,
-        });
-        assert_eq!(led.as_deref(), again, "{uri}");
+        assert_eq!(dialled(&outputs).first().map(String::as_str), again, "{uri}");
         let failed = if again.is_some() { vec![] } else { vec![ClientEnd::Transport(IoKind::Reset)] };
         assert_eq!(hand.ends(), failed, "{uri}");
     }
@@ -135,6 +131,34 @@ fn c044_t13_26_a_callers_connection_is_used_backwards() {
     }
 }
 
+/// C044, C042, TP-14, RFC 3261 §12.1.1: an answer over a connection that this side has opened shows where it listens, not
+/// the port of that connection, which may be gone when the peer wants to reach it; over WebSocket, the name that leads
+/// nowhere, as its requests did.
+#[test]
+fn c044_answers_show_where_this_side_listens() {
+    for (proto, listens, contact) in [
+        (Proto::Tcp, Some(Proto::Tcp), "<sip:192.0.2.1:5060;transport=tcp>"),
+        (Proto::Wss, Some(Proto::Wss), "<sip:192.0.2.1:5060;transport=ws>"),
+        (Proto::Wss, None, ""),
+    ] {
+        let mut hand = Hand::new(|_| ());
+        hand.listen(listens.unwrap_or(Proto::Tcp), "192.0.2.1:5060");
+        let param =
+            if proto == Proto::Wss { "sips:192.0.2.9;transport=ws" } else { "sip:192.0.2.9;transport=tcp" };
+        let conn = connect(&hand.options(param));
+        let sent = sends(&hand.connected(conn, PeerInfo::default()));
+        let via = format!("SIP/2.0/{} 192.0.2.9;branch=z9hG4bK1", proto.via_name());
+        let theirs = "sip:peer@192.0.2.9;transport=tcp";
+        let ok = called(&mut hand, conn, &via, theirs);
+        let shown = if contact.is_empty() {
+            field(&sent[0].1, "Contact").replace("sips:", "sip:")
+        } else {
+            contact.to_owned()
+        };
+        assert_eq!(field(&ok, "Contact"), shown);
+    }
+}
+
 /// RFC 3261 §17.2, P11: who repeats a request over a new connection, since its own has died, gets the answer there.
 #[test]
 fn p11_an_answer_follows_a_repeated_request() {
@@ -198,4 +222,59 @@ fn c053_asking_once_leaves_the_keep_alive_alone() {
     hand.feed(Input::Datagram { socket, local, remote: server, payload: &answer });
     assert!(!datagrams(&hand.pass(Duration::from_secs(29))).is_empty(), "asked again in time");
     assert!(hand.events.iter().any(|event| matches!(event, Event::Flow { .. })));
+}
+
+/// Has a peer ask over a connection that dies before it is refused; returns what the endpoint does.
+fn refused_late(via: &str, srv: &[(u16, u16, &str)]) -> (Hand, Vec<Output>) {
+    let mut hand = Hand::new(|_| ());
+    let record = |(priority, port, target): &(u16, u16, &str)| sansip::Srv {
+        priority: *priority,
+        weight: 0,
+        port: *port,
+        target: target.parse().ok(),
+    };
+    hand.srv = srv.iter().map(record).collect();
+    let socket = hand.listen(Proto::Tcp, "192.0.2.1:5060");
+    let conn = hand.accept(socket, "192.0.2.8:33333", PeerInfo::default()).expect("there is room");
+    hand.received(conn, &request("INVITE", via, "", "Contact: <sip:peer@192.0.2.8>\r\n"));
+    hand.feed(Input::Closed { conn, error: Some(IoKind::Reset) });
+    let outputs = refuse(&mut hand);
+    (hand, outputs)
+}
+
+/// DN-15, IS-18, TP-03, RFC 3261 §18.2.2, RFC 3263 §5: a response whose connection is gone goes to the address that its
+/// request came from, and when nobody listens there, to what the sent-by names: a host with a port by its addresses, one
+/// without by SRV, one after the other. When all have failed, the application is told, once.
+#[test]
+fn dn_15_responses_find_another_way() {
+    let served = [(2, 5072, "s2.example.com"), (1, 5071, "s1.example.com")];
+    for (via, first, then) in [
+        ("p1.example.com:5070", "192.0.2.8:5070", &["192.0.2.9:5070"][..]),
+        ("p1.example.com", "192.0.2.8:5060", &["192.0.2.9:5071", "192.0.2.9:5072"]),
+        ("192.0.2.7:5070", "192.0.2.8:5070", &["192.0.2.7:5070"]),
+        ("192.0.2.8:5070", "192.0.2.8:5070", &[]),
+        ("127.0.0.1:5070", "192.0.2.8:5070", &[]),
+        ("p1.invalid:5070", "192.0.2.8:5070", &[]),
+    ] {
+        for fails in [true, false] {
+            let via = format!("SIP/2.0/TCP {via};branch=z9hG4bK1");
+            let (mut hand, mut outputs) = refused_late(&via, &served);
+            hand.events.clear();
+            for (at, place) in [&first].into_iter().chain(then).enumerate() {
+                assert_eq!(dialled(&outputs), [*place], "{via}");
+                let conn = connect(&outputs);
+                if at == then.len() && !fails {
+                    let sent = sends(&hand.connected(conn, PeerInfo::default()));
+                    assert!(sent[0].1.starts_with("SIP/2.0 486 ") && sent.len() == 1, "{via}");
+                } else {
+                    outputs = hand.feed(Input::Closed { conn, error: Some(IoKind::Refused) });
+                }
+            }
+            let told = sansip::ServerEnd::Transport(IoKind::Refused);
+            let told = |event: &Event| matches!(event, Event::ServerEnded { end, .. } if *end == told);
+            assert_eq!(hand.events.iter().filter(|event| told(event)).count(), usize::from(fails), "{via}");
+            hand.pass(Duration::from_secs(400));
+            assert!(hand.endpoint.is_idle(), "{via}");
+        }
+    }
 }

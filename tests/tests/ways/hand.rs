@@ -4,8 +4,9 @@ use std::{
 };
 
 use sansip::{
-    Ask, ClientHandle, CloseHow, Config, ConnId, Endpoint, Event, FlowChange, FlowId, Input, Instant,
-    Machine as _, Outgoing, Output, PeerInfo, Proto, Records, Reply, Routing, Seed, SocketId, Verdict,
+    Ask, ClientHandle, CloseHow, Config, ConnId, DialogHandle, Endpoint, Event, FlowChange, FlowId, Input,
+    Instant, Machine as _, Outgoing, Output, PeerInfo, Proto, RecordKind, Records, Reply, Routing, Seed,
+    SocketId, Srv, Verdict,
 };
 use sansip_tests::come_to_rest;
 
@@ -16,6 +17,9 @@ pub(crate) struct Hand {
     /// All that happened and was not taken out yet.
     pub(crate) events: Vec<Event>,
     accepted: u64,
+    dialogs: Vec<DialogHandle>,
+    /// The hosts that serve every domain.
+    pub(crate) srv: Vec<Srv>,
 }
 
 /// Where every name leads.
@@ -28,7 +32,14 @@ impl Hand {
         change(&mut config);
         let endpoint =
             Endpoint::new(config, &Seed::from_u64(1), Instant::EPOCH).expect("a good configuration");
-        Self { endpoint, now: Instant::EPOCH, events: Vec::new(), accepted: 0 }
+        Self {
+            endpoint,
+            now: Instant::EPOCH,
+            events: Vec::new(),
+            accepted: 0,
+            dialogs: Vec::new(),
+            srv: Vec::new(),
+        }
     }
 
     /// Opens a socket at once.
@@ -49,15 +60,23 @@ impl Hand {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
                 Output::Resolve { query, kind, .. } => {
-                    let v4 = kind == sansip::RecordKind::A;
-                    let addresses = if v4 { vec![PEER] } else { Vec::new() };
-                    let result = Ok(Records::Addresses { addresses, ttl: Duration::from_secs(60) });
+                    let ttl = Duration::from_secs(60);
+                    let result = Ok(match kind {
+                        RecordKind::A => Records::Addresses { addresses: vec![PEER], ttl },
+                        RecordKind::Srv => Records::Srv { records: self.srv.clone(), ttl },
+                        kind => Records::none(kind, ttl),
+                    });
                     self.endpoint.handle_input(self.now, Input::Resolved { query, result });
                 }
                 output => outputs.push(output),
             }
         }
-        self.events.extend(std::iter::from_fn(|| self.endpoint.poll_event()));
+        while let Some(event) = self.endpoint.poll_event() {
+            if let Event::Dialog { dialog, change: sansip::DialogChange::Started } = event {
+                self.dialogs.push(dialog);
+            }
+            self.events.push(event);
+        }
         outputs
     }
 
@@ -120,12 +139,16 @@ impl Hand {
     }
 }
 
-/// What is left of an endpoint at the end of its test has to end by itself.
+/// What is left of an endpoint at the end of its test, its calls hung up, has to end by itself.
 impl Drop for Hand {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            let nothing = |_: &mut Endpoint, _| ();
-            come_to_rest(&mut self.endpoint, self.now, |endpoint| endpoint, nothing);
+            let dialogs = std::mem::take(&mut self.dialogs);
+            let hang_up = |endpoint: &mut Endpoint, now| {
+                // Those that have ended already need no BYE.
+                dialogs.into_iter().filter(|dialog| endpoint.at(now).bye(*dialog).is_ok()).count();
+            };
+            come_to_rest(&mut self.endpoint, self.now, |endpoint| endpoint, hang_up);
         }
     }
 }
@@ -163,6 +186,15 @@ pub(crate) fn datagrams(outputs: &[Output]) -> Vec<(String, String, Vec<u8>)> {
         _ => None,
     };
     outputs.iter().filter_map(datagram).collect()
+}
+
+/// Returns the addresses that connections are asked for to.
+pub(crate) fn dialled(outputs: &[Output]) -> Vec<String> {
+    let remote = |output: &Output| match output {
+        Output::Connect { remote, .. } => Some(remote.to_string()),
+        _ => None,
+    };
+    outputs.iter().filter_map(remote).collect()
 }
 
 /// Returns the one connection that is asked for.
@@ -223,6 +255,18 @@ pub(crate) fn answer(hand: &mut Hand) -> Option<(ConnId, String)> {
         }
     }
     None
+}
+
+/// Answers the only question with 486; returns what goes out.
+pub(crate) fn refuse(hand: &mut Hand) -> Vec<Output> {
+    let ask = hand.events.iter().find_map(|event| match event {
+        Event::Ask(Ask::Routing(question)) => Some(question.ask()),
+        _ => None,
+    });
+    let verdict = Verdict::Routing(Routing::Reply(Reply::busy()));
+    let command = sansip::Command::Answer { ask: ask.expect("a question"), verdict };
+    hand.endpoint.command(hand.now, command).expect("the question is open");
+    hand.outputs()
 }
 
 /// Has a peer call over a connection and accepts it; returns the 200.

@@ -144,3 +144,38 @@ fn tp_01_without_tcp_it_is_udp() {
         }
     }
 }
+
+/// DN-11, TP-01, P13, RFC 3261 §18.1.1: a large request whose server has no TCP goes there over UDP, and is passed on when
+/// that fails too; a TCP connection that is merely not answered leads to the next server at once. What DNS itself gives for
+/// TCP is tried at last, without a way back to UDP. Each attempt is a transaction of its own.
+#[test]
+fn dn_11_a_failed_change_of_transport_leads_on() {
+    let mut hand = both(UdpSize::Rfc);
+    let served =
+        |priority, port| sansip::Srv { priority, weight: 0, port, target: "s.example.com".parse().ok() };
+    hand.srv = vec![served(1, 5071), served(2, 5072)];
+    let mut vias = Vec::new();
+    let mut outputs = hand.send(message("sip:example.com", 2000)).1;
+    for (place, error) in [
+        ("192.0.2.9:5071", IoKind::Refused),
+        ("192.0.2.9:5072", IoKind::TimedOut),
+        ("192.0.2.9:5071", IoKind::Refused),
+    ] {
+        assert_eq!((dialled(&outputs), datagrams(&outputs)), (vec![place.to_owned()], vec![]));
+        outputs = hand.feed(Input::Closed { conn: connect(&outputs), error: Some(error) });
+        if let [(_, remote, datagram)] = &datagrams(&outputs)[..] {
+            assert_eq!((remote.as_str(), vias.len()), ("192.0.2.9:5071", 0), "to the same server, once");
+            vias.push(field(&String::from_utf8_lossy(datagram), "Via"));
+            assert!(vias[0].starts_with("SIP/2.0/UDP "));
+            outputs = network_says(&mut hand, remote, Unreachable::Icmp);
+        }
+    }
+    assert_eq!((vias.len(), switched(&hand)), (1, 2));
+    assert_eq!(dialled(&outputs), ["192.0.2.9:5072"]);
+    let conn = connect(&outputs);
+    let sent = sends(&hand.connected(conn, PeerInfo::default()));
+    let via = field(&sent[0].1, "Via");
+    assert!(via.starts_with("SIP/2.0/TCP ") && !vias.contains(&via));
+    hand.received(conn, &response(&sent[0].1, 200));
+    assert_eq!(hand.ends(), [ClientEnd::Final(sansip::StatusCode::OK)]);
+}

@@ -107,6 +107,11 @@ impl Destination {
         Ok(Self { host, port: uri.port(), proto, secure })
     }
 
+    /// Makes the one where a response goes that the sent-by of its request names (RFC 3263 §5).
+    pub(crate) const fn served(name: DnsName, port: Option<u16>, proto: Proto) -> Self {
+        Self { host: DestinationHost::Name(name), port, proto: Some(proto), secure: proto.is_secure() }
+    }
+
     /// Returns the name that leads there, before any look-up.
     pub(crate) const fn name(&self) -> Option<&DnsName> {
         match &self.host {

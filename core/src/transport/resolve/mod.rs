@@ -17,7 +17,7 @@ use std::{
 
 use crate::{
     base::{Instant, Limits, Rng, Seed, TimerQueue},
-    transport::{DnsError, DnsName, Output, Proto, QueryId, RecordKind, Records},
+    transport::{DnsError, DnsName, Output, Owner, Proto, QueryId, RecordKind, Records},
 };
 
 pub use self::destination::{BadDestination, Destination, Place, Preference, Reach};
@@ -42,6 +42,15 @@ pub struct Resolver<K> {
     timers: TimerQueue<u64>,
     rng: Rng,
     found: VecDeque<(K, Result<Vec<Place>, DnsError>)>,
+}
+
+/// Who wants to know where a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seeker {
+    /// A request of this transaction.
+    Transaction(Owner),
+    /// A response that cannot go where its request came from.
+    Response(u64),
 }
 
 /// Why a resolution is not begun.

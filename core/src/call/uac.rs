@@ -247,8 +247,14 @@ impl Call {
             return true;
         }
         if status.is_final() {
+            let client = &mut self.rest().clients[at];
             // It is written anew no more.
-            self.rest().clients[at].attempts = None;
+            client.attempts = None;
+            // The peer knows where this side is now.
+            let (dialog, arrived) = (client.dialog, cx.arrived);
+            if let Some(entry) = dialog.and_then(|serial| self.dialog_mut(serial)) {
+                entry.over = entry.over.or(arrived);
+            }
         }
         if actions.pass()
             && let Some(response) = owned()

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::{
     decision::{AlarmId, AskId, ClientHandle, DialogHandle, Question, Reply, Routing, ServerHandle},
@@ -84,6 +84,11 @@ pub enum Event {
         /// What has become of it.
         change: FlowChange,
     },
+    /// This machine has lost addresses: registrations made from there lead nowhere any more.
+    AddressesGone {
+        /// Which.
+        addresses: Vec<IpAddr>,
+    },
     /// A request was too large for UDP, and goes over TCP (RFC 3261 §18.1.1).
     Switched {
         /// The request.
@@ -155,6 +160,9 @@ pub enum DialogChange {
     Confirmed,
     /// The peer's Contact has changed (RFC 3261 §12.2, RFC 6141).
     TargetRefreshed,
+    /// The peer reaches this side at an address that is gone, until a re-INVITE or UPDATE tells it another one (RFC 3261
+    /// §12.2.1).
+    AddressGone,
     /// It has ended.
     Ended(DialogEnd),
 }

@@ -8,8 +8,8 @@ use crate::{
     syntax::{HeaderId, HeaderValue, Message, Method, ParseErrorKind, Refused, StatusCode, ViaStamp, View},
     transaction::server_key,
     transport::{
-        Class, ConnId, Flow, Frame, FrameError, Input, IoKind, Outbound, Output, Owner, ResponseTarget,
-        SocketId, StunMessage, Target, WayBack, is_stun,
+        Class, ConnId, Flow, Frame, FrameError, Input, Interface, IoKind, Outbound, Output, Owner,
+        ResponseTarget, SocketId, StunMessage, Target, WayBack, is_stun,
     },
 };
 
@@ -18,7 +18,7 @@ impl Endpoint {
         let (now, limits) = (self.cx.now, self.cx.settings.limits());
         match input {
             Input::Timeout | Input::Wall(_) => {}
-            Input::Interfaces(all) => self.cx.transport.set_interfaces(all),
+            Input::Interfaces(all) => self.interfaces(all),
             Input::Datagram { socket, local, remote, payload } => {
                 let local = self.cx.transport.specific(local, remote);
                 if is_stun(payload) {
@@ -57,6 +57,22 @@ impl Endpoint {
                 self.cx.transport.unreachable(socket, remote, why);
             }
         }
+    }
+
+    /// Takes the addresses of this machine: what goes over one that is gone has to find another way.
+    fn interfaces(&mut self, all: Vec<Interface>) {
+        let limits = self.cx.settings.limits();
+        let gone = self.cx.transport.set_interfaces(limits, all, &mut self.cx.outputs);
+        if gone.is_empty() {
+            return;
+        }
+        for hash in self.calls.sorted() {
+            if let Some(call) = self.calls.get_mut(hash) {
+                call.leave(&mut self.cx, &gone);
+            }
+            self.touch(hash);
+        }
+        self.cx.events.push_back(Event::AddressesGone { addresses: gone });
     }
 
     /// Answers a STUN request, or takes the answer to ours (RFC 8489 §6.3).

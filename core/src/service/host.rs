@@ -152,6 +152,9 @@ impl<S: Service> Host<S> {
             Event::Flow { flow, change } => {
                 self.guarded(None, |service, cx| service.flow(cx, flow, &change));
             }
+            Event::AddressesGone { addresses } => {
+                self.guarded(None, |service, cx| service.addresses_gone(cx, &addresses));
+            }
             Event::Switched { client } => self.guarded(None, |service, cx| service.switched(cx, client)),
         }
     }

@@ -6,7 +6,7 @@ mod host;
 pub use follow::{NodeError, Received, RequestError};
 pub use host::{ClientUpdate, Host};
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::{
     decision::{
@@ -114,6 +114,9 @@ pub trait Service {
 
     /// Learns that a connection was opened or has ended, or what a STUN server has told of another flow.
     fn flow(&mut self, cx: &mut Cx<'_>, flow: FlowId, change: &FlowChange) {}
+
+    /// Learns that this machine has lost addresses.
+    fn addresses_gone(&mut self, cx: &mut Cx<'_>, addresses: &[IpAddr]) {}
 
     /// Learns that a request was too large for UDP, and goes over TCP.
     fn switched(&mut self, cx: &mut Cx<'_>, client: ClientHandle) {}

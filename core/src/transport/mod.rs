@@ -54,6 +54,8 @@ pub(crate) struct Transport {
     customs: BTreeMap<SocketId, Custom>,
     /// The addresses of this machine, as far as the driver has told them.
     interfaces: Vec<Interface>,
+    /// The addresses that sockets are bound to and that this machine has no more.
+    lost: BTreeSet<IpAddr>,
     conns: BTreeMap<ConnId, Conn>,
     /// The connections to use towards a peer, the newest last.
     by_peer: BTreeMap<(Proto, SocketAddr), SmallVec<[ConnId; 1]>>,
@@ -130,6 +132,7 @@ impl Transport {
             next_socket: 0,
             customs: BTreeMap::new(),
             interfaces: Vec::new(),
+            lost: BTreeSet::new(),
             conns: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             of_listener: BTreeMap::new(),

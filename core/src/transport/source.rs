@@ -1,6 +1,12 @@
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+};
 
-use crate::transport::{Proto, SocketId, Transport, is_wildcard};
+use crate::{
+    base::Limits,
+    transport::{IoKind, Output, Proto, SocketId, Transport, is_wildcard},
+};
 
 /// An address of this machine and the network that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +59,32 @@ impl Interface {
 }
 
 impl Transport {
-    /// Notes the addresses of this machine, all of them.
-    pub(crate) fn set_interfaces(&mut self, interfaces: Vec<Interface>) {
-        self.interfaces = interfaces;
+    /// Notes the addresses of this machine, all of them; returns those that it has no more. Connections over one of them
+    /// are dead, and whoever waits there is told.
+    pub(crate) fn set_interfaces(
+        &mut self,
+        limits: &Limits,
+        interfaces: Vec<Interface>,
+        out: &mut VecDeque<Output>,
+    ) -> Vec<IpAddr> {
+        let before = std::mem::replace(&mut self.interfaces, interfaces);
+        let has = |ip: &IpAddr| self.interfaces.iter().any(|interface| interface.addr == *ip);
+        let mut gone: Vec<IpAddr> =
+            before.iter().map(|interface| interface.addr).filter(|ip| !has(ip)).collect();
+        gone.sort_unstable();
+        gone.dedup();
+        self.lost.retain(|ip| !has(ip));
+        let bound = |ip: &IpAddr| {
+            self.sockets.values().any(|socket| socket.bound.is_some_and(|bound| bound.ip() == *ip))
+        };
+        self.lost.extend(gone.iter().copied().filter(bound));
+        let dead = self.conns.keys().filter(|conn| {
+            self.flow_of(**conn).is_some_and(|flow| gone.binary_search(&flow.local().ip()).is_ok())
+        });
+        for conn in dead.copied().collect::<Vec<_>>() {
+            self.reset(limits, conn, IoKind::AddressNotAvailable, out);
+        }
+        gone
     }
 
     /// Chooses the socket to send from towards `remote`, and the address that leads back to it: the socket bound to the
@@ -75,6 +104,9 @@ impl Transport {
             let fitting =
                 self.sockets.iter().filter(|(_, socket)| socket.proto == want).filter_map(|(id, socket)| {
                     let addr = socket.bound.filter(|addr| addr.is_ipv4() == remote.is_ipv4())?;
+                    if self.lost.contains(&addr.ip()) {
+                        return None;
+                    }
                     Some((*id, addr))
                 });
             // Of several that are equally near it is the first.
@@ -128,8 +160,6 @@ fn common_bits(one: IpAddr, other: IpAddr) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-
     use super::*;
 
     fn addr(text: &str) -> SocketAddr {
@@ -151,7 +181,8 @@ mod tests {
         let read = |(text, prefix, is_default): &(&str, u8, bool)| {
             Interface::new(text.parse().expect("an address"), *prefix, *is_default)
         };
-        transport.set_interfaces(all.iter().map(read).collect());
+        let all = all.iter().map(read).collect();
+        transport.set_interfaces(&Limits::default(), all, &mut VecDeque::new());
     }
 
     fn chosen(transport: &Transport, remote: &str) -> Option<String> {

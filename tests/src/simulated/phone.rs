@@ -323,7 +323,9 @@ impl Service for Phone {
         let after = match change {
             DialogChange::Started if before.is_none() => Some(Life::Early),
             DialogChange::Confirmed if before == Some(Life::Early) => Some(Life::Confirmed),
-            DialogChange::TargetRefreshed => before.filter(|life| *life != Life::Ended),
+            DialogChange::TargetRefreshed | DialogChange::AddressGone => {
+                before.filter(|life| *life != Life::Ended)
+            }
             DialogChange::Ended(_) => before.filter(|life| *life != Life::Ended).map(|_| Life::Ended),
             _ => None,
         };

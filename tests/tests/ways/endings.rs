@@ -159,6 +159,22 @@ fn c044_answers_show_where_this_side_listens() {
     }
 }
 
+/// RFC 3261 §12.2.1.1: a connection that this side has opened leads to one port; a callee whose Contact names another one is
+/// reached there.
+#[test]
+fn a_callee_at_another_port_is_reached_there() {
+    for (contact, dialled_then) in [("192.0.2.9:5060", None), ("192.0.2.9:5070", Some("192.0.2.9:5070"))] {
+        let mut hand = Hand::new(|_| ());
+        hand.listen(Proto::Tcp, "192.0.2.1:5060");
+        let invite = Outgoing::invite("sip:192.0.2.9;transport=tcp".parse().expect("a URI"));
+        let conn = connect(&hand.send(invite.body(sansip::Body::sdp("v=0\r\n"))).1);
+        let sent = sends(&hand.connected(conn, PeerInfo::default()));
+        let fields = format!("Contact: <sip:peer@{contact};transport=tcp>\r\nContent-Length");
+        let outputs = hand.received(conn, &response(&sent[0].1, 200).replace("Content-Length", &fields));
+        assert_eq!(dialled(&outputs).first().map(String::as_str), dialled_then, "the ACK");
+    }
+}
+
 /// RFC 3261 §17.2, P11: who repeats a request over a new connection, since its own has died, gets the answer there.
 #[test]
 fn p11_an_answer_follows_a_repeated_request() {

@@ -5,4 +5,5 @@ mod connections;
 mod endings;
 mod hand;
 mod keep_alive;
+mod moved;
 mod unreachable;

@@ -120,18 +120,21 @@ impl Destination {
         }
     }
 
-    /// Tells whether a connection over which the peer called leads there: it has the peer's very host, whatever the port, or
-    /// a name that leads nowhere else (RFC 7118 §5).
-    pub(crate) fn is_at(&self, flow: &Flow) -> bool {
+    /// Tells whether a connection over which a message came leads there: it has the peer's very address, or a name that
+    /// leads nowhere else (RFC 7118 §5). Of a connection that the peer has opened the port says nothing.
+    pub(crate) fn is_at(&self, flow: &Flow, accepted: bool) -> bool {
         let proto = match self.proto.or_else(|| self.secure.then_some(Proto::Tls)) {
             // RFC 7118 §5.3: a SIP URI says `ws` for both.
             Some(Proto::Ws) => matches!(flow.proto(), Proto::Ws | Proto::Wss),
             proto => proto == Some(flow.proto()),
         };
+        let port = self.port.unwrap_or_else(|| flow.proto().default_port());
         proto
             && match &self.host {
                 // The port that a caller listens at is not the one that it calls from; nor need it listen at all.
-                DestinationHost::Addr(ip) => *ip == flow.remote().ip(),
+                DestinationHost::Addr(ip) => {
+                    *ip == flow.remote().ip() && (accepted || port == flow.remote().port())
+                }
                 DestinationHost::Name(name) => name.leads_nowhere(),
             }
     }

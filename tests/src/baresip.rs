@@ -2,7 +2,7 @@ use std::{
     fs,
     io::{self, Read as _, Write as _},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -29,6 +29,17 @@ impl Baresip {
     /// What the system says if it cannot be started, or what it printed instead of being ready.
     pub fn start(test: &str, address: IpAddr, files: TlsFiles<'_>) -> io::Result<Option<Self>> {
         let Some(tool) = require_tool("baresip", test) else { return Ok(None) };
+        // Its ports may be taken before it opens them; then it ends.
+        for _ in 0..3 {
+            match Self::start_once(&tool, address, files) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+                started => return started.map(Some),
+            }
+        }
+        Self::start_once(&tool, address, files).map(Some)
+    }
+
+    fn start_once(tool: &Path, address: IpAddr, files: TlsFiles<'_>) -> io::Result<Self> {
         // It takes the first one for UDP and TCP, and the one after it for TLS.
         let first = two_ports(address)?;
         let tls = SocketAddr::new(address, first.port() + 1);
@@ -59,7 +70,7 @@ impl Baresip {
         command.arg(if address.is_ipv4() { "-4" } else { "-6" }).arg("-s").arg("-f").arg(&folder);
         let process = Process::start(&mut command)?;
         process.wait_for(PATIENCE, |text| text.contains("baresip is ready"))?;
-        Ok(Some(Self { process, folder, tls, control }))
+        Ok(Self { process, folder, tls, control })
     }
 
     /// Returns where it listens for TLS.

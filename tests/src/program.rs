@@ -123,12 +123,12 @@ impl Server {
     ///
     /// As [`start`](Self::start).
     pub fn start_with(driver: Driver, words: &[&str]) -> io::Result<Self> {
-        let port = free_port()?;
-        let (driver, listen) = (driver.to_string(), format!("sip:127.0.0.1:{port}"));
-        let own = ["serve", "--driver", &driver, "--listen", &listen, "--stats", "1s"];
-        let words: Vec<&str> = own.into_iter().chain(words.iter().copied()).collect();
-        let process = Process::start(&mut Program::built().command(&words))?;
-        process.wait_for(PATIENCE, |text| text.matches("listening").count() >= 2)?;
+        let driver = driver.to_string();
+        let (process, [port, _]) = start_listening(["udp", "tcp"], |port| {
+            let listen = format!("sip:127.0.0.1:{port}");
+            let own = ["serve", "--driver", &driver, "--listen", &listen, "--stats", "1s"];
+            Program::built().command(&[&own, words].concat())
+        })?;
         Ok(Self { process, port })
     }
 
@@ -157,6 +157,36 @@ impl Server {
     }
 }
 
+/// Starts a server by a command made for a free port, and returns it with its ports, once it listens for these transports.
+///
+/// Others may take the port before it does, for TCP beside UDP at least; then it is given another one.
+pub(crate) fn start_listening<const N: usize>(
+    transports: [&str; N],
+    command: impl Fn(u16) -> Command,
+) -> io::Result<(Process, [u16; N])> {
+    let mut tries = 5;
+    loop {
+        let process = Process::start(&mut command(free_port()?))?;
+        let all = |text: &str| transports.iter().all(|proto| port_of(text, proto).is_some());
+        match process.wait_for(PATIENCE, all) {
+            Err(error) if error.to_string().contains("address already in use") && tries > 0 => tries -= 1,
+            // All are there, or it would not have come so far.
+            printed => {
+                let printed = printed?;
+                return Ok((process, transports.map(|proto| port_of(&printed, proto).unwrap_or_default())));
+            }
+        }
+    }
+}
+
+/// Reads the port from the line `listening on sip:ADDRESS:PORT (TRANSPORT)`.
+fn port_of(text: &str, transport: &str) -> Option<u16> {
+    let end = format!(" ({transport})\n");
+    let mut lines = text.split_inclusive('\n').filter(|line| line.starts_with("listening on "));
+    let line = lines.find_map(|line| line.strip_suffix(&end))?;
+    line.rsplit_once(':')?.1.parse().ok()
+}
+
 /// Waits until a server says that no call is open, in a line printed from now on.
 pub(crate) fn wait_until_idle(process: &Process, limit: Duration) -> io::Result<()> {
     let before = process.printed().len();
@@ -171,6 +201,15 @@ fn says_idle(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ports_are_read_from_whole_lines() {
+        let text = "listening on sip:127.0.0.1:5060 (udp)\nlistening on sip:[::1]:5061 (tls)\nlistening on sip:[::1]:1 (ws)";
+        assert_eq!(
+            ["udp", "tls", "ws", "tcp"].map(|proto| port_of(text, proto)),
+            [Some(5060), Some(5061), None, None]
+        );
+    }
 
     #[test]
     fn idle_is_a_whole_line() {

@@ -17,7 +17,10 @@ use sansip::{
     wire::{Certificate, Tls, WebSocket, Wire, trust_pem},
 };
 
-use crate::{Driver, Finished, Peer, Phone, Process, Program, free_port, program::wait_until_idle};
+use crate::{
+    Driver, Finished, Peer, Phone, Process, Program,
+    program::{start_listening, wait_until_idle},
+};
 
 /// How long the program may take to open its sockets, to read its files or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -172,18 +175,20 @@ impl SecuredServer {
         let authority = Authority::new();
         let (chain, key) = (authority.file("server.pem"), authority.file("server.key"));
         authority.certify(&chain, &key);
-        let [udp, tls, ws, wss] = [free_port()?, free_port()?, free_port()?, free_port()?];
         let file = authority.file("config.toml");
         let files = format!("[tls]\ncertificate = {chain:?}\nkey = {key:?}\n");
         fs::write(&file, format!("{files}{config}"))?;
         let (driver, file) = (driver.to_string(), file.display().to_string());
-        let mut command = Program::built().command(&["serve", "--driver", &driver, "--config", &file]);
-        for (transport, port) in [("udp", udp), ("tls", tls), ("ws", ws), ("wss", wss)] {
-            let at = SocketAddr::new(address, port);
-            command.args(["--listen", &format!("sip:{at};transport={transport}")]);
-        }
-        let process = Process::start(command.args(["--stats", "1s"]))?;
-        process.wait_for(PATIENCE, |text| text.matches("listening").count() >= 5)?;
+        let transports = ["udp", "tls", "ws", "wss", "tcp"];
+        let (process, [udp, tls, ws, wss, _]) = start_listening(transports, |port| {
+            let mut command = Program::built().command(&["serve", "--driver", &driver, "--config", &file]);
+            for (transport, port) in [("udp", port), ("tls", 0), ("ws", 0), ("wss", 0)] {
+                let at = SocketAddr::new(address, port);
+                command.args(["--listen", &format!("sip:{at};transport={transport}")]);
+            }
+            command.args(["--stats", "1s"]);
+            command
+        })?;
         Ok(Self { process, authority, address, udp, tls, ws, wss })
     }
 

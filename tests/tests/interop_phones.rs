@@ -29,18 +29,14 @@ fn established(text: &str) -> usize {
     text.matches("Call established").count()
 }
 
-/// C035, RFC 3261 §15: baresip calls over TLS and hangs up; it calls once more, and the server hangs up: over a connection
-/// to where the Contact says, whose certificate it knows, or, if it takes the peer to be behind NAT, over the peer's own.
+/// C035, C044, RFC 3261 §15: baresip calls over TLS and hangs up; it calls once more, and the server, which has no reason to
+/// believe its certificate, hangs up over the connection that it opened.
 #[test]
 fn baresip_calls_over_tls() {
-    let known = Authority::new();
-    let trusting = format!("ca = {:?}\n", known.ca());
-    for ((address, driver), config, opens) in
-        [(WAYS[0], trusting.as_str(), true), (WAYS[1], "[endpoint]\nnat = \"symmetric_source\"\n", false)]
-    {
-        let server = SecuredServer::start_at(address, driver, config).expect("the server starts");
+    for (address, driver) in WAYS {
+        let server = SecuredServer::start_at(address, driver, "").expect("the server starts");
         let test = "baresip_calls_over_tls";
-        let Some(baresip) = baresip(test, address, &known, server.authority()) else { return };
+        let Some(baresip) = baresip(test, address, &Authority::new(), server.authority()) else { return };
         let at = server.at(server.tls);
         baresip.dial(at).expect("it dials");
         baresip.wait_for(|text| established(text) == 1).expect("it is answered");
@@ -55,8 +51,8 @@ fn baresip_calls_over_tls() {
             "{}\n{told}",
             ended.printed
         );
-        let own_way = told.contains(&format!("-> {}\nBYE sip:bob-", baresip.at()));
-        assert_eq!(own_way, opens, "{told}");
+        let connected = format!("-> {}\nBYE sip:bob-", baresip.at());
+        assert!(!told.contains(&connected), "{told}");
     }
 }
 
@@ -120,7 +116,7 @@ fn sip_options_is_answered() {
             let asked = Process::start(command.args(["--all", "-m", &from, &uri]))
                 .and_then(|tool| tool.finish(LIMIT));
             let Finished { status, printed } = asked.expect("it ends");
-            assert!(status.success() && printed.starts_with("SIP/2.0 200 OK"), "{uri}: {printed}");
+            assert!(status.success() && printed.contains("SIP/2.0 200 OK"), "{uri}: {printed}");
             assert!(
                 printed.contains("Allow: INVITE") && printed.contains("Server: sansip/"),
                 "{uri}: {printed}"

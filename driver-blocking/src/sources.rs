@@ -15,9 +15,8 @@ use mio::{
     net::{TcpListener, TcpStream, UdpSocket},
 };
 use sansip::{CloseHow, ConnId, DnsError, DnsName, Input, Instant, PeerInfo, QueryId, RecordKind, SocketId};
-use sansip_net::{Buffer, Conn, Datagrams, Hands, Lookups, Stream, listen, now};
+use sansip_net::{Buffer, Conn, Datagrams, Hands, OwnLookups, Stream, listen, now};
 use socket2::SockRef;
-use tokio::runtime::{Builder, Runtime};
 
 /// All that may have something for the machine, and a list of what has.
 pub(crate) struct Sources {
@@ -28,9 +27,7 @@ pub(crate) struct Sources {
     /// Until when listeners rest, because the system is short of something.
     rest: Option<Instant>,
     accepted: u64,
-    lookups: Lookups,
-    /// What look-ups run on, from the first of them on.
-    runtime: Option<Runtime>,
+    lookups: OwnLookups,
     answers: Sender<Input<'static>>,
     waker: Arc<Waker>,
     events: Events,
@@ -62,8 +59,7 @@ impl Sources {
             ready: VecDeque::new(),
             rest: None,
             accepted: 0,
-            lookups: Lookups::default(),
-            runtime: None,
+            lookups: OwnLookups::default(),
             answers,
             waker: Arc::clone(&waker),
             events: Events::with_capacity(EVENTS),
@@ -206,16 +202,8 @@ impl Hands for Sources {
     }
 
     fn resolve(&mut self, id: QueryId, name: DnsName, kind: RecordKind) -> Result<(), DnsError> {
-        let runtime = match &self.runtime {
-            Some(runtime) => runtime,
-            None => {
-                let mut builder = Builder::new_multi_thread();
-                let builder = builder.worker_threads(1).thread_name("sansip-dns").enable_all();
-                self.runtime.insert(builder.build().map_err(|_| DnsError::Failed)?)
-            }
-        };
         let (answers, waker) = (self.answers.clone(), Arc::clone(&self.waker));
-        self.lookups.start(runtime.handle(), id, name, kind, move |answer| {
+        self.lookups.start(id, name, kind, move |answer| {
             // The node may have ended.
             let _ = answers.send(answer);
             let _ = waker.wake();

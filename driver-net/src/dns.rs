@@ -7,7 +7,7 @@ use hickory_resolver::{
     proto::rr::{RData, RecordType},
 };
 use sansip::{DnsError, DnsName, Input, QueryId, RecordData, RecordKind, Records};
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// The look-ups of one node that are under way.
 #[derive(Debug, Default)]
@@ -56,6 +56,48 @@ impl Lookups {
             tell(Input::Resolved { query, result });
         });
         Ok(())
+    }
+}
+
+/// Look-ups of a node that has no runtime of tokio: they run on a thread of their own, from the first of them on.
+#[derive(Debug, Default)]
+pub struct OwnLookups {
+    lookups: Lookups,
+    runtime: Option<Runtime>,
+}
+
+impl OwnLookups {
+    /// Asks these name servers; without any, the system's.
+    pub fn asking(servers: Vec<SocketAddr>) -> Self {
+        Self { lookups: Lookups::asking(servers), runtime: None }
+    }
+
+    /// Starts a look-up, which hands the answer to `tell` on that thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lookups::start`].
+    pub fn start(
+        &mut self,
+        query: QueryId,
+        name: DnsName,
+        kind: RecordKind,
+        tell: impl FnOnce(Input<'static>) + Send + 'static,
+    ) -> Result<(), DnsError> {
+        let runtime = match &self.runtime {
+            Some(runtime) => runtime,
+            None => {
+                let mut builder = Builder::new_multi_thread();
+                let builder = builder.worker_threads(1).thread_name("sansip-dns").enable_all();
+                self.runtime.insert(builder.build().map_err(|_| DnsError::Failed)?)
+            }
+        };
+        self.lookups.start(runtime.handle(), query, name, kind, tell)
+    }
+
+    /// Ends all of them without waiting for the thread.
+    pub fn leave(self) {
+        self.runtime.into_iter().for_each(Runtime::shutdown_background);
     }
 }
 

@@ -23,14 +23,14 @@
 //! println!("{}", response.status());
 //! # Ok(()) }
 //! ```
+//!
+//! An application may also be an [`AsyncService`], whose decisions wait for something: [`spawn_async`].
 #![forbid(unsafe_code)]
 
-mod handle;
 mod node;
 mod reactor;
 mod sources;
 
-pub use handle::Sent;
-pub use node::{Node, NodeHandle, WeakNodeHandle, node};
+pub use node::{Node, node, spawn_async};
 pub use sansip::{NodeError, Received, RequestError};
-pub use sansip_net::{now, seed};
+pub use sansip_net::{Asked, Async, AsyncService, NodeHandle, Sent, Task, WeakNodeHandle, now, seed};

@@ -3,12 +3,9 @@ use std::task::{Context, Poll};
 use async_io::Timer;
 use futures_lite::FutureExt as _;
 use sansip::{Input, Instant, Machine};
-use sansip_net::{Buffer, WALL, drain, flush, hand_over, now, wall};
+use sansip_net::{Buffer, Letter, Mailbox, OwnLookups, WALL, drain, flush, hand_over, now, wall};
 
-use crate::{
-    node::{Letter, Mailbox},
-    sources::Sources,
-};
+use crate::sources::Sources;
 
 /// A machine with everything that it touches, driven by [`poll`](Self::poll) alone.
 ///
@@ -28,12 +25,12 @@ pub(crate) struct Reactor<M> {
 }
 
 impl<M: Machine> Reactor<M> {
-    pub(crate) fn new(machine: M, mailbox: Mailbox<M>) -> Self {
+    pub(crate) fn new(machine: M, mailbox: Mailbox<M>, lookups: OwnLookups) -> Self {
         Self {
             machine,
             mailbox,
             until: None,
-            sources: Sources::new(),
+            sources: Sources::new(lookups),
             wall: Instant::EPOCH,
             timer: Timer::never(),
             armed: None,

@@ -14,9 +14,8 @@ use async_io::Async;
 use bytes::Bytes;
 use futures_lite::Stream as _;
 use sansip::{CloseHow, ConnId, DnsError, DnsName, Input, Instant, PeerInfo, QueryId, RecordKind, SocketId};
-use sansip_net::{Buffer, Calls, Conn, Datagrams, Hands, Lookups, Stream, listen, now};
+use sansip_net::{Buffer, Calls, Conn, Datagrams, Hands, OwnLookups, Stream, listen, now};
 use socket2::SockRef;
-use tokio::runtime::{Builder, Runtime};
 
 /// All sockets of a node, and a list of those that may go on.
 ///
@@ -28,9 +27,7 @@ pub(crate) struct Sources {
     /// Until when listeners rest, because the system is short of something.
     rest: Option<Instant>,
     accepted: u64,
-    lookups: Lookups,
-    /// What look-ups run on, from the first of them on.
-    runtime: Option<Runtime>,
+    lookups: OwnLookups,
     /// Bounded as look-ups are.
     answer: Sender<Input<'static>>,
     answers: Pin<Box<Receiver<Input<'static>>>>,
@@ -49,7 +46,7 @@ enum Kind {
 }
 
 impl Sources {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(lookups: OwnLookups) -> Self {
         let (answer, answers) = unbounded();
         Self {
             open: HashMap::new(),
@@ -57,8 +54,7 @@ impl Sources {
             turns: Arc::default(),
             rest: None,
             accepted: 0,
-            lookups: Lookups::default(),
-            runtime: None,
+            lookups,
             answer,
             answers: Box::pin(answers),
         }
@@ -182,7 +178,7 @@ impl Sources {
 impl Drop for Sources {
     fn drop(&mut self) {
         // Waiting for its thread would hold up the executor's.
-        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+        std::mem::take(&mut self.lookups).leave();
     }
 }
 
@@ -237,17 +233,9 @@ impl Hands for Sources {
     }
 
     fn resolve(&mut self, id: QueryId, name: DnsName, kind: RecordKind) -> Result<(), DnsError> {
-        let runtime = match &self.runtime {
-            Some(runtime) => runtime,
-            None => {
-                let mut builder = Builder::new_multi_thread();
-                let builder = builder.worker_threads(1).thread_name("sansip-dns").enable_all();
-                self.runtime.insert(builder.build().map_err(|_| DnsError::Failed)?)
-            }
-        };
         let answer = self.answer.clone();
         // The node may have ended when there is an answer.
-        self.lookups.start(runtime.handle(), id, name, kind, move |found| drop(answer.try_send(found)))
+        self.lookups.start(id, name, kind, move |found| drop(answer.try_send(found)))
     }
 }
 

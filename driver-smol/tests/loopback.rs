@@ -75,9 +75,14 @@ struct Party {
 
 impl Party {
     fn start(spawn: Spawn) -> Self {
+        Self::asking(spawn, Vec::new())
+    }
+
+    /// Starts one that asks these name servers.
+    fn asking(spawn: Spawn, servers: Vec<SocketAddr>) -> Self {
         let (told, tells) = unbounded();
         let (waiting, handle) = node();
-        let running = waiting.run(Echo { outputs: Vec::new(), told });
+        let running = waiting.name_servers(servers).run(Echo { outputs: Vec::new(), told });
         spawn(async move { drop(running.await) }.boxed());
         Self { node: handle, told: tells }
     }
@@ -161,6 +166,27 @@ async fn a_name_is_looked_up(spawn: Spawn) {
     }
 }
 
+async fn name_servers_of_ones_own_are_asked(spawn: Spawn) {
+    let server = UdpSocket::bind(any()).expect("loopback has ports");
+    server.set_read_timeout(Some(Duration::from_secs(10))).expect("it is more than none");
+    let alice = Party::asking(spawn, vec![server.local_addr().expect("it is bound")]);
+    let name = "pc.example.com".parse().expect("it is a name");
+    alice.wants(Output::Resolve { query: QueryId(1), name, kind: RecordKind::A }).await;
+    let mut query = [0; 512];
+    let (len, from) = server.recv_from(&mut query).expect("it is asked");
+    // RFC 1035 §4.1: the query's id, an answer, and its question, which ends with type and class A and IN.
+    let question = query[12..len].windows(5).position(|end| end == [0, 0, 1, 0, 1]).expect("for an A record");
+    let mut answer = [&query[..2], &[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0], &query[12..17 + question]].concat();
+    answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
+    server.send_to(&answer, from).expect("loopback takes it");
+    match alice.next().await {
+        Told::Found(Records::Addresses { addresses, .. }) => {
+            assert_eq!(addresses, [std::net::IpAddr::from([192, 0, 2, 7])]);
+        }
+        other => panic!("not found but {other:?}"),
+    }
+}
+
 async fn a_stopped_node_is_gone(spawn: Spawn) {
     let alice = Party::start(spawn);
     let addr = alice.bind(Proto::Tcp).await;
@@ -203,6 +229,7 @@ under_both! {
     tcp_asks_answers_and_ends
     a_refused_connection_is_told
     a_name_is_looked_up
+    name_servers_of_ones_own_are_asked
     a_stopped_node_is_gone
     a_letter_to_a_node_that_never_runs_comes_back
 }

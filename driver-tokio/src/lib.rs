@@ -61,20 +61,16 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod async_service;
 mod clock;
-mod handle;
 mod node;
 mod reactor;
 mod tcp;
 mod udp;
 
-pub use async_service::{Asked, Async, AsyncNode, AsyncService, spawn_async};
 pub use clock::now;
-pub use handle::Sent;
-pub use node::{Node, NodeHandle, WeakNodeHandle, node, spawn};
+pub use node::{AsyncNode, Node, node, spawn, spawn_async, spawn_async_inside};
 pub use sansip::{NodeError, Received, RequestError};
-pub use sansip_net::seed;
+pub use sansip_net::{Asked, Async, AsyncService, NodeHandle, Sent, Task, WeakNodeHandle, seed};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

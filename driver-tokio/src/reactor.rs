@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use sansip::{CloseHow, ConnId, DnsError, DnsName, Input, Instant, Machine, QueryId, RecordKind, SocketId};
-use sansip_net::{Buffer, Hands, Lookups, WALL, drain, flush, hand_over, wall};
+use sansip_net::{Buffer, Hands, Letter, Lookups, Mailbox, WALL, drain, flush, hand_over, wall};
 use tokio::{
     net::UdpSocket,
     runtime::Handle,
@@ -19,7 +19,6 @@ use tokio::{
 
 use crate::{
     clock::{moment, now},
-    node::Letter,
     tcp::Tcp,
     udp::{Udp, Watch, bind},
 };
@@ -30,7 +29,7 @@ use crate::{
 /// so neither one source nor one node can keep the thread for itself.
 pub(crate) struct Reactor<M> {
     machine: M,
-    mailbox: mpsc::Receiver<Letter<M>>,
+    mailbox: Mailbox<M>,
     /// When the machine is to be done at the latest.
     until: Option<Instant>,
     sockets: Sockets,
@@ -55,7 +54,7 @@ struct Sockets {
 }
 
 impl<M: Machine> Reactor<M> {
-    pub(crate) fn new(machine: M, mailbox: mpsc::Receiver<Letter<M>>, lookups: Lookups) -> Self {
+    pub(crate) fn new(machine: M, mailbox: Mailbox<M>, lookups: Lookups) -> Self {
         let (answer, answers) = mpsc::unbounded_channel();
         let (udp, watches, tcp) = (Udp::default(), Vec::new(), Tcp::new());
         Self {
@@ -111,7 +110,7 @@ impl<M: Machine> Reactor<M> {
 
     fn read_mailbox(&mut self, cx: &mut Context<'_>) {
         for _ in 0..BURST {
-            match self.mailbox.poll_recv(cx) {
+            match self.mailbox.poll_letter(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Some(Letter::Run(run))) => {
                     run(&mut self.machine, now());

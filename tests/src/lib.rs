@@ -33,7 +33,7 @@ pub use process::{Finished, Process};
 pub use program::{Driver, Program, Server, Transport};
 pub use recorder::Recorder;
 pub use resting::{Calls, Resting, come_to_rest};
-pub use rig::{Family, OnAsyncStd, OnSmol, OnThreads, OnTokio, Over, Rig, Simulated};
+pub use rig::{Family, OnAsyncStd, OnSmol, OnThreads, OnTokio, Over, Rig, Simulated, secured};
 pub use secured::{Authority, SecuredServer, options};
 pub use siege::{ALL, Caller, STREAMS, Siege};
 pub use sipp::{CallCounts, Running, Sipp};

@@ -14,6 +14,7 @@ use sansip::{Config, Host, Instant, Proto, Seed};
 
 pub(crate) use self::party::Bell;
 pub use self::{
+    party::secured,
     simulator::Simulated,
     sockets::{OnAsyncStd, OnSmol, OnThreads, OnTokio},
 };

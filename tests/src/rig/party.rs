@@ -55,8 +55,12 @@ pub(super) fn party(config: Config, seed: &Seed, phone: Phone) -> Wire<Host<Phon
     secured(host, &limits)
 }
 
-/// Puts TLS and WebSocket around a machine. All that have gone through here trust each other.
-pub(super) fn secured<M: Machine>(machine: M, limits: &Limits) -> Wire<M> {
+/// Puts TLS and WebSocket around a machine. All that have gone through here trust each other, on loopback and in the
+/// simulator.
+///
+/// # Panics
+/// If the system has no randomness.
+pub fn secured<M: Machine>(machine: M, limits: &Limits) -> Wire<M> {
     static TLS: LazyLock<Tls> = LazyLock::new(|| {
         let issuer = Issuer::new("sansip-rig");
         let certificate = issuer.certificate(&addresses(), &["localhost"]);

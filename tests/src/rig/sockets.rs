@@ -1,6 +1,7 @@
-use std::{future::Future, marker::PhantomData, net::SocketAddr, sync::Arc, thread, time::Instant as Clock};
+use std::{future::Future, net::SocketAddr, sync::Arc, thread, time::Instant as Clock};
 
 use sansip::{Config, Host, Instant, Limits, Machine, wire::Wire};
+use sansip_tokio::NodeHandle;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
@@ -22,16 +23,16 @@ pub struct OnSockets<D: Sockets> {
 }
 
 /// Parties on tokio.
-pub type OnTokio = OnSockets<Tokio>;
+pub type OnTokio = OnSockets<Tasks<Tokio>>;
 
 /// Parties on plain threads.
 pub type OnThreads = OnSockets<Threads>;
 
 /// Parties on async-io, under smol.
-pub type OnSmol = OnSockets<AsyncIo<Smol>>;
+pub type OnSmol = OnSockets<Tasks<Smol>>;
 
 /// Parties on async-io, under async-std.
-pub type OnAsyncStd = OnSockets<AsyncIo<AsyncStd>>;
+pub type OnAsyncStd = OnSockets<Tasks<AsyncStd>>;
 
 /// What the drivers with sockets can all do, each in its own way.
 pub trait Sockets {
@@ -59,7 +60,7 @@ pub trait Sockets {
         then: impl FnOnce() + Send + 'static,
     );
 
-    /// Waits for a node's end, which it comes to in [`PATIENCE`] at the latest.
+    /// Waits for a node's end, for as long as a test waits for anything.
     fn stop<M: Machine + Send + 'static>(&self, node: &Self::Handle<M>);
 }
 
@@ -129,47 +130,6 @@ impl<D: Sockets> Rig for OnSockets<D> {
     }
 }
 
-/// The driver for tokio, with a runtime of its own.
-pub struct Tokio(Runtime);
-
-impl Sockets for Tokio {
-    type Handle<M: Machine + Send + 'static> = sansip_tokio::NodeHandle<M>;
-
-    fn open() -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        Self(runtime.expect("the system has a thread"))
-    }
-
-    fn spawn<M: Machine + Send + 'static>(&self, machine: M) -> Self::Handle<M> {
-        let _inside = self.0.enter();
-        sansip_tokio::spawn(machine)
-    }
-
-    fn with<M: Machine + Send + 'static, R: Send + 'static>(
-        &self,
-        node: &Self::Handle<M>,
-        act: impl FnOnce(&mut M, Instant) -> R + Send + 'static,
-    ) -> R {
-        self.0.block_on(node.with(act)).expect("the node runs")
-    }
-
-    fn elsewhere<M: Machine + Send + 'static>(
-        &self,
-        node: Self::Handle<M>,
-        act: impl FnOnce(&mut M, Instant) + Send + 'static,
-        then: impl FnOnce() + Send + 'static,
-    ) {
-        self.0.spawn(async move {
-            node.with(act).await.expect("the node runs");
-            then();
-        });
-    }
-
-    fn stop<M: Machine + Send + 'static>(&self, node: &Self::Handle<M>) {
-        self.0.block_on(node.stop(PATIENCE));
-    }
-}
-
 /// The driver for plain threads.
 pub struct Threads;
 
@@ -209,78 +169,127 @@ impl Sockets for Threads {
     }
 }
 
-/// The driver for async-io, under the executor `E`.
-pub struct AsyncIo<E>(PhantomData<E>);
+/// The drivers that are a task, under the executor `E`.
+pub struct Tasks<E>(E);
 
-/// What runs futures.
+/// What runs futures, and starts nodes.
 pub trait Executor {
+    /// Opens it.
+    fn open() -> Self;
+
+    /// Starts a node.
+    fn start<M: Machine + Send + 'static>(&self, machine: M) -> NodeHandle<M>;
+
     /// Runs a future beside all else.
-    fn spawn(future: impl Future<Output = ()> + Send + 'static);
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static);
 
     /// Waits for a future.
-    fn block_on<R>(future: impl Future<Output = R>) -> R;
+    fn block_on<R>(&self, future: impl Future<Output = R>) -> R;
 }
 
-/// The global executor of smol.
-pub enum Smol {}
+/// A runtime of tokio, with the driver for it.
+pub struct Tokio(Runtime);
+
+impl Executor for Tokio {
+    fn open() -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        Self(runtime.expect("the system has a thread"))
+    }
+
+    fn start<M: Machine + Send + 'static>(&self, machine: M) -> NodeHandle<M> {
+        let _inside = self.0.enter();
+        sansip_tokio::spawn(machine)
+    }
+
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(future);
+    }
+
+    fn block_on<R>(&self, future: impl Future<Output = R>) -> R {
+        self.0.block_on(future)
+    }
+}
+
+/// The global executor of smol, with the driver for async-io.
+pub struct Smol;
 
 impl Executor for Smol {
-    fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+    fn open() -> Self {
+        Self
+    }
+
+    fn start<M: Machine + Send + 'static>(&self, machine: M) -> NodeHandle<M> {
+        start_on_async_io(self, machine)
+    }
+
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         smol::spawn(future).detach();
     }
 
-    fn block_on<R>(future: impl Future<Output = R>) -> R {
+    fn block_on<R>(&self, future: impl Future<Output = R>) -> R {
         smol::block_on(future)
     }
 }
 
-/// The executor of async-std.
-pub enum AsyncStd {}
+/// The executor of async-std, with the driver for async-io.
+pub struct AsyncStd;
 
 impl Executor for AsyncStd {
-    fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+    fn open() -> Self {
+        Self
+    }
+
+    fn start<M: Machine + Send + 'static>(&self, machine: M) -> NodeHandle<M> {
+        start_on_async_io(self, machine)
+    }
+
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         drop(async_std::task::spawn(future));
     }
 
-    fn block_on<R>(future: impl Future<Output = R>) -> R {
+    fn block_on<R>(&self, future: impl Future<Output = R>) -> R {
         async_std::task::block_on(future)
     }
 }
 
-impl<E: Executor> Sockets for AsyncIo<E> {
-    type Handle<M: Machine + Send + 'static> = sansip_smol::NodeHandle<M>;
+fn start_on_async_io<M: Machine + Send + 'static>(executor: &impl Executor, machine: M) -> NodeHandle<M> {
+    let (node, handle) = sansip_smol::node();
+    executor.spawn(async move { drop(node.run(machine).await) });
+    handle
+}
+
+impl<E: Executor> Sockets for Tasks<E> {
+    type Handle<M: Machine + Send + 'static> = NodeHandle<M>;
 
     fn open() -> Self {
-        Self(PhantomData)
+        Self(E::open())
     }
 
-    fn spawn<M: Machine + Send + 'static>(&self, machine: M) -> Self::Handle<M> {
-        let (node, handle) = sansip_smol::node();
-        E::spawn(async move { drop(node.run(machine).await) });
-        handle
+    fn spawn<M: Machine + Send + 'static>(&self, machine: M) -> NodeHandle<M> {
+        self.0.start(machine)
     }
 
     fn with<M: Machine + Send + 'static, R: Send + 'static>(
         &self,
-        node: &Self::Handle<M>,
+        node: &NodeHandle<M>,
         act: impl FnOnce(&mut M, Instant) -> R + Send + 'static,
     ) -> R {
-        E::block_on(node.with(act)).expect("the node runs")
+        self.0.block_on(node.with(act)).expect("the node runs")
     }
 
     fn elsewhere<M: Machine + Send + 'static>(
         &self,
-        node: Self::Handle<M>,
+        node: NodeHandle<M>,
         act: impl FnOnce(&mut M, Instant) + Send + 'static,
         then: impl FnOnce() + Send + 'static,
     ) {
-        E::spawn(async move {
+        self.0.spawn(async move {
             node.with(act).await.expect("the node runs");
             then();
         });
     }
 
-    fn stop<M: Machine + Send + 'static>(&self, node: &Self::Handle<M>) {
-        E::block_on(node.stop(PATIENCE));
+    fn stop<M: Machine + Send + 'static>(&self, node: &NodeHandle<M>) {
+        self.0.block_on(node.stop(PATIENCE));
     }
 }

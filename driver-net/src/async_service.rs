@@ -1,5 +1,7 @@
 use std::{
     collections::HashMap,
+    convert::Infallible,
+    fmt,
     future::{Future, poll_fn},
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -8,25 +10,15 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use async_channel::{Sender, bounded};
+use futures_lite::future::or;
 use sansip::{
-    AlarmId, Answer, AskId, Command, CommandError, Cx, DialogChange, DialogHandle, Endpoint, Host, IoKind,
-    MethodFacts, Pending, Proto, Question, Reply, Request, Routing, RoutingFacts, ServerEnd, ServerHandle,
-    Service, SocketId, Verdict, Void, decision::Decision,
+    AlarmId, Answer, AskId, Command, CommandError, Cx, DialogChange, DialogHandle, Host, IoKind, MethodFacts,
+    Pending, Proto, Question, Reply, Request, Routing, RoutingFacts, ServerEnd, ServerHandle, Service,
+    SocketId, Verdict, Void, decision::Decision,
 };
-use tokio::task::AbortHandle;
 
-use crate::{NodeHandle, WeakNodeHandle, node};
-
-/// A handle of a node that runs an [`AsyncService`].
-pub type AsyncNode<A> = NodeHandle<Host<Async<A>>>;
-
-/// Starts a task on the current runtime that runs an endpoint with an asynchronous service.
-pub fn spawn_async<A: AsyncService>(endpoint: Endpoint, service: A) -> AsyncNode<A> {
-    let (node, handle) = node();
-    let service = Async { inner: Arc::new(service), node: handle.downgrade(), running: HashMap::new() };
-    tokio::spawn(node.run(Host::new(endpoint, service)));
-    handle
-}
+use crate::{NodeHandle, WeakNodeHandle};
 
 /// An application whose decisions may wait for something, written with `async fn`. All methods are optional.
 ///
@@ -125,14 +117,24 @@ impl<A: AsyncService> Asked<A, MethodFacts> {
 }
 
 /// The [`Service`] that an [`AsyncService`] becomes: it spawns what cannot be answered at once.
-#[derive(Debug)]
 pub struct Async<A: AsyncService> {
     inner: Arc<A>,
     node: WeakNodeHandle<Host<Self>>,
-    running: HashMap<AskId, AbortHandle>,
+    spawn: Box<dyn Fn(Task) + Send>,
+    /// Those that wait for an answer; each ends when its sender goes.
+    running: HashMap<AskId, Sender<Infallible>>,
 }
 
+/// What an executor is given to run.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl<A: AsyncService> Async<A> {
+    /// Makes a service of an asynchronous one, for the node of a handle, with what spawns its tasks.
+    pub fn new(service: A, node: &NodeHandle<Host<Self>>, spawn: impl Fn(Task) + Send + 'static) -> Self {
+        let node = node.downgrade();
+        Self { inner: Arc::new(service), node, spawn: Box::new(spawn), running: HashMap::new() }
+    }
+
     /// Borrows the service.
     pub fn service(&self) -> &A {
         &self.inner
@@ -164,8 +166,14 @@ impl<A: AsyncService> Async<A> {
         }
         let (pending, later) = question.defer();
         let ask = pending.ask();
-        let task = tokio::spawn(finish(future, failed, pending, self.node.clone()));
-        self.running.insert(ask, task.abort_handle());
+        let (running, ended) = bounded::<Infallible>(1);
+        let finish = finish(future, failed, pending, self.node.clone());
+        let until_ended = async move {
+            // Nothing is sent: it ends with the sender.
+            let _ended = ended.recv().await;
+        };
+        (self.spawn)(Box::pin(or(finish, until_ended)));
+        self.running.insert(ask, running);
         later
     }
 
@@ -220,9 +228,7 @@ impl<A: AsyncService> Service for Async<A> {
     }
 
     fn voided(&mut self, _: &mut Cx<'_>, ask: AskId, _: Void) {
-        if let Some(task) = self.running.remove(&ask) {
-            task.abort();
-        }
+        self.running.remove(&ask);
     }
 
     fn init(&mut self, cx: &mut Cx<'_>) {
@@ -250,9 +256,8 @@ impl<A: AsyncService> Service for Async<A> {
     }
 }
 
-/// What still runs when the node ends has nobody to answer.
-impl<A: AsyncService> Drop for Async<A> {
-    fn drop(&mut self) {
-        self.running.values().for_each(AbortHandle::abort);
+impl<A: AsyncService> fmt::Debug for Async<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Async").field("running", &self.running.len()).finish_non_exhaustive()
     }
 }

@@ -39,8 +39,9 @@ impl<S: Socket> Datagrams<S> {
         Ok(bound)
     }
 
-    /// Closes a socket.
+    /// Closes a socket when what it was given to send has left, unless there is no room.
     pub fn unbind(&mut self, id: SocketId) {
+        self.get(id).into_iter().for_each(Udp::leave);
         self.0.retain(|udp| udp.id != id);
     }
 
@@ -669,6 +670,20 @@ mod tests {
         }
         assert_eq!(told(&mut udp), []);
         assert_eq!(peer.recv_from(&mut [0; 9]).ok(), Some((6, asked)));
+    }
+
+    #[test]
+    fn what_was_sent_before_the_socket_closes_leaves() {
+        let mut all = Datagrams::<UdpSocket>::default();
+        let calls: Calls<UdpSocket> =
+            (UdpSocket::recv_from, |socket, payload, remote| socket.send_to(payload, remote));
+        let bound =
+            all.bind(SocketId(1), (Ipv4Addr::LOCALHOST, 0).into(), Ok, calls).expect("it can be bound");
+        let (peer, to) = peer(Ipv4Addr::LOCALHOST);
+        all.send(SocketId(1), bound, to, Bytes::from_static(b"last"));
+        all.unbind(SocketId(1));
+        assert_eq!(peer.recv(&mut [0; 9]).ok(), Some(4));
+        assert!(all.get(SocketId(1)).is_none());
     }
 
     /// While there is no room the newest are kept, and so many.

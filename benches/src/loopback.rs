@@ -14,8 +14,10 @@ use crate::{Caller, Keep, Peer, Shape, Template};
 /// What is asked of a server in another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// OPTIONS, each in a transaction of its own.
+    /// OPTIONS, each in a transaction of its own: under load, where datagrams wait and are read and sent in batches.
     Options,
+    /// OPTIONS, the next when the one before is answered: datagrams come and go one by one.
+    OneByOne,
     /// Calls: INVITE, ACK, BYE.
     Calls,
 }
@@ -132,13 +134,14 @@ impl Apart {
         Ok(Self { child, port })
     }
 
-    /// Asks for as long as `time`, after a warm-up, with [`OUTSTANDING`] requests or calls under way at any moment.
+    /// Asks for as long as `time`, after a warm-up, with as many requests or calls under way as it says.
     pub fn ask(&self, ask: Ask, time: Duration) -> io::Result<Served> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.connect((Ipv4Addr::LOCALHOST, self.port))?;
         socket.set_read_timeout(Some(LOST))?;
         let mut client: Box<dyn Client> = match ask {
-            Ask::Options => Box::new(OptionsClient { template: options(), number: 0 }),
+            Ask::Options => Box::new(OptionsClient { template: options(), number: 0, lanes: OUTSTANDING }),
+            Ask::OneByOne => Box::new(OptionsClient { template: options(), number: 0, lanes: 1 }),
             Ask::Calls => Box::new(CallsClient::new()),
         };
         run(&socket, &mut *client, time / 4)?;
@@ -185,7 +188,7 @@ impl Drop for Apart {
     }
 }
 
-/// Requests or calls under way at any moment.
+/// Requests or calls under way at any moment under load.
 pub const OUTSTANDING: usize = 64;
 
 const SERVER_CORE: &str = "0";
@@ -232,7 +235,7 @@ fn until_the_input_ends() {
 
 /// What keeps a number of requests under way.
 trait Client {
-    /// Sends the first of each of [`OUTSTANDING`] lanes.
+    /// Sends the first of each lane.
     fn prime(&mut self, send: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>;
     /// Takes an answer, sends what follows, and returns whether something has been completed.
     fn heard(&mut self, answer: &[u8], send: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<bool>;
@@ -264,11 +267,12 @@ fn run(socket: &UdpSocket, client: &mut dyn Client, time: Duration) -> io::Resul
 struct OptionsClient {
     template: Template,
     number: u64,
+    lanes: usize,
 }
 
 impl Client for OptionsClient {
     fn prime(&mut self, send: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        (0..OUTSTANDING).try_for_each(|_| self.next(send))
+        (0..self.lanes).try_for_each(|_| self.next(send))
     }
 
     fn heard(&mut self, _: &[u8], send: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<bool> {

@@ -36,18 +36,21 @@ fn serve(server: &str, port: &str) -> Result<(), Box<dyn Error>> {
 
 fn table(time: Duration) -> Result<(), Box<dyn Error>> {
     let program = env::current_exe()?;
-    println!("{OUTSTANDING} under way at any moment, the server alone on a core.\n");
+    println!("{OUTSTANDING} under way at any moment, or one; the server alone on a core.\n");
     println!("| server | asked for | µs of processor time each | a second |\n|---|---|---:|---:|");
     for server in Server::ALL {
         let asks: &[Ask] = match server {
             Server::Tokio(sansip_benches::Keep::Transactions)
-            | Server::Blocking(sansip_benches::Keep::Transactions) => &[Ask::Options, Ask::Calls],
-            Server::Echo | Server::Tokio(_) | Server::Blocking(_) => &[Ask::Options],
+            | Server::Blocking(sansip_benches::Keep::Transactions) => {
+                &[Ask::Options, Ask::OneByOne, Ask::Calls]
+            }
+            Server::Echo | Server::Tokio(_) | Server::Blocking(_) => &[Ask::Options, Ask::OneByOne],
         };
         for &ask in asks {
             let served: Served = Apart::start(&program, server)?.ask(ask, time)?;
             let what = match ask {
                 Ask::Options => "OPTIONS",
+                Ask::OneByOne => "OPTIONS, one by one",
                 Ask::Calls => "call",
             };
             println!("| {} | {what} | {:.1} | {:.0} |", server.name(), served.micros(), served.per_second());

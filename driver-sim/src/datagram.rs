@@ -32,6 +32,7 @@ impl Sim {
         let source = self.source(node, socket, local, remote.ip());
         let hop = Hop {
             number: self.datagrams,
+            proto: Proto::Udp,
             from: node,
             to: self.host(remote.ip()),
             source: source.unwrap_or(local),

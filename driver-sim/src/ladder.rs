@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use sansip::{CloseHow, Instant};
+use sansip::{CloseHow, Instant, Proto};
 
 use crate::{
     node::NodeId,
@@ -18,7 +18,7 @@ use crate::{
 ///
 /// [`Display`](fmt::Display) draws it with plain characters: `x` ends the arrow of a message that was lost, and the
 /// right margin says what else is worth knowing: why it was lost, `copy` for the second arrival of one datagram,
-/// `again` for one that was sent before with the same bytes, `tcp` for one on a stream.
+/// `again` for one that was sent before with the same bytes, the transport for one on a stream.
 #[derive(Clone, Debug)]
 pub struct Ladder<'a> {
     trace: &'a Trace,
@@ -203,7 +203,8 @@ struct Arrow {
     is_response: bool,
     again: bool,
     replaced: bool,
-    on_stream: bool,
+    /// The transport of one on a stream.
+    stream: Option<Proto>,
     about_connection: bool,
 }
 
@@ -245,7 +246,7 @@ impl Arrow {
             is_response: matches!(text::start(&hop.payload), Some(Start::Response { .. })),
             again: false,
             replaced: false,
-            on_stream: false,
+            stream: None,
             about_connection: false,
         }
     }
@@ -253,7 +254,7 @@ impl Arrow {
     /// Makes the arrows of what happens on a stream: one for each message that is written at once.
     fn stream(hop: &Hop, event: &StreamEvent) -> Vec<Self> {
         let base = |payload: Bytes| Self {
-            on_stream: true,
+            stream: Some(hop.proto),
             ..Self::new(&Hop { payload, ..hop.clone() }, End::Written)
         };
         if *event == StreamEvent::Wrote {
@@ -272,6 +273,8 @@ impl Arrow {
             StreamEvent::Closing(CloseHow::Flush) => "close".into(),
             StreamEvent::Closing(CloseHow::Reset) => "reset".into(),
             StreamEvent::Ended(Some(error)) => format!("ended: {error}"),
+            StreamEvent::WroteSealed(bytes) => format!("{bytes} bytes"),
+            StreamEvent::Secured => "open".into(),
             _ => return Vec::new(),
         };
         vec![Self { label, about_connection: true, ..base(Bytes::new()) }]
@@ -289,7 +292,8 @@ impl Arrow {
         if self.to.is_none() {
             words.push(format!("to {}", self.target));
         }
-        for (is, word) in [(self.on_stream, "tcp"), (self.again, "again"), (self.replaced, "replaced")] {
+        words.extend(self.stream.map(|proto| proto.to_string()));
+        for (is, word) in [(self.again, "again"), (self.replaced, "replaced")] {
             if is {
                 words.push(word.into());
             }

@@ -115,6 +115,7 @@ mod silence;
 mod stream;
 mod text;
 mod trace;
+mod wired;
 mod world;
 
 pub use crate::{

@@ -9,7 +9,12 @@ use std::{
 
 use sansip::{ConnId, Input, Instant, Interface, IoKind, Machine, Proto, SocketId, UnixTime};
 
-use crate::{draw, proof::Proof, world::Sim};
+use crate::{
+    draw,
+    proof::Proof,
+    wired::{Run, Wiring},
+    world::Sim,
+};
 
 /// Names a node of one simulation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +77,7 @@ pub struct Setup {
     clock_start: Instant,
     drift_ppm: i32,
     wall: Option<UnixTime>,
+    pub(crate) wiring: Option<Wiring>,
 }
 
 impl Setup {
@@ -149,10 +155,9 @@ impl Sim {
         }
         self.note(format!("{} starts again", self.name(id)));
         let slot = &mut self.nodes[id.index()];
-        let away = self.now.since(slot.born);
-        slot.wall = UnixTime::from_millis(slot.wall.as_millis() + (Instant::EPOCH + away).as_millis());
+        slot.wall = slot.wall_at(self.now);
         slot.born = self.now;
-        slot.machine = Box::new(machine);
+        slot.machine = Wiring::wrap(slot.wiring.as_ref(), machine);
         slot.power = Power::Up;
         self.start(id);
     }
@@ -189,11 +194,6 @@ impl Sim {
     }
 }
 
-/// A machine whose own type can be had back.
-pub(crate) trait Run: Machine + Any {}
-
-impl<M: Machine + Any> Run for M {}
-
 /// Whether a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Power {
@@ -209,6 +209,7 @@ pub(crate) struct Slot {
     pub(crate) name: String,
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) machine: Box<dyn Run>,
+    pub(crate) wiring: Option<Wiring>,
     pub(crate) power: Power,
     pub(crate) clock: Clock,
     /// The wall clock when the node was started or last told of it, and when that was.
@@ -232,14 +233,21 @@ impl Slot {
     /// 2026-01-01 00:00:00 UTC.
     const WALL: UnixTime = UnixTime::from_millis(1_767_225_600_000);
 
-    pub(crate) fn new(index: u32, name: &str, setup: Setup, machine: Box<dyn Run>, now: Instant) -> Self {
+    pub(crate) fn new<M: Machine + Any>(
+        index: u32,
+        name: &str,
+        setup: Setup,
+        machine: M,
+        now: Instant,
+    ) -> Self {
         let usual = || vec![usual_v4(index).into(), usual_v6(index).into()];
         let wall =
             setup.wall.unwrap_or_else(|| UnixTime::from_millis(Self::WALL.as_millis() + now.as_millis()));
         Self {
             name: name.into(),
             addresses: if setup.addresses.is_empty() { usual() } else { setup.addresses },
-            machine,
+            machine: Wiring::wrap(setup.wiring.as_ref(), machine),
+            wiring: setup.wiring,
             power: Power::Up,
             clock: Clock { here: setup.clock_start, there: now, ppm: setup.drift_ppm },
             wall,
@@ -254,6 +262,18 @@ impl Slot {
             soon: VecDeque::new(),
             wakes: (now, 0),
         }
+    }
+
+    /// Gives the machine an input.
+    pub(crate) fn input(&mut self, now: Instant, input: Input<'_>) {
+        self.machine.set_wall(self.wall_at(now));
+        self.machine.handle_input(self.clock.at(now), input);
+    }
+
+    /// Returns the wall clock at a moment of the simulation.
+    fn wall_at(&self, now: Instant) -> UnixTime {
+        let passed = Instant::EPOCH + now.since(self.born);
+        UnixTime::from_millis(self.wall.as_millis() + passed.as_millis())
     }
 
     /// Returns the first address of the same family.

@@ -13,6 +13,7 @@ use crate::{
     node::{NodeId, Power, Reading},
     rule::{Packet, Verdict},
     trace::{Hop, StreamEvent, What},
+    wired::is_layered,
     world::{Happening, Sim},
 };
 
@@ -167,10 +168,11 @@ impl Sim {
         let slot = &mut self.nodes[node.index()];
         assert!(conn.0.is_multiple_of(2), "{} opens a connection with the odd number {}", slot.name, conn.0);
         assert!(!slot.conns.contains_key(&conn), "{} opens connection {} twice", slot.name, conn.0);
-        let local = slot.address_like(remote.ip()).filter(|_| proto != Proto::Udp);
+        let unsupported = proto == Proto::Udp || slot.wiring.is_some() && is_layered(proto);
+        let local = slot.address_like(remote.ip()).filter(|_| !unsupported);
         let port = local.and_then(|ip| slot.sockets.free_port(proto, ip));
         let (Some(ip), Some(port)) = (local, port) else {
-            let kind = if proto == Proto::Udp { IoKind::Unsupported } else { IoKind::Unreachable };
+            let kind = if unsupported { IoKind::Unsupported } else { IoKind::Unreachable };
             slot.soon.push_back(Input::Closed { conn, error: Some(kind) });
             return;
         };
@@ -207,7 +209,10 @@ impl Sim {
         let Some(&(id, side)) = self.nodes[node.index()].conns.get(&conn) else {
             return self.ignore(node, "write to a connection that has ended");
         };
-        self.trace_stream(id, side, data.clone(), StreamEvent::Wrote);
+        match self.nodes[node.index()].machine.seals(conn) {
+            true => self.trace_stream(id, side, Bytes::new(), StreamEvent::WroteSealed(data.len())),
+            false => self.trace_stream(id, side, data.clone(), StreamEvent::Wrote),
+        }
         if let Some(stream) = self.streams.live.get_mut(&id).filter(|_| !data.is_empty()) {
             stream.ways[side].waiting.push_back(data);
             self.queue_pump(id, side);
@@ -482,7 +487,11 @@ impl Sim {
         }
         let known = self.nodes[end.node.index()].conns.get(&end.conn) == Some(&(id, 1 - side));
         if known && !data.is_empty() {
-            self.trace_stream(id, side, Bytes::new(), StreamEvent::Read(data.len()));
+            let event = match self.nodes[end.node.index()].machine.seals(end.conn) {
+                true => StreamEvent::ReadSealed(data.len()),
+                false => StreamEvent::Read(data.len()),
+            };
+            self.trace_stream(id, side, Bytes::new(), event);
             self.give(end.node, Input::Received { conn: end.conn, data: &data });
         }
         self.pump(id, side);
@@ -704,11 +713,25 @@ impl Sim {
     }
 
     fn trace_stream(&mut self, id: u64, side: usize, payload: Bytes, event: StreamEvent) {
+        let Some(proto) = self.streams.live.get(&id).map(|stream| stream.proto) else { return };
+        self.trace_above(id, side, proto, payload, event);
+    }
+
+    /// Traces what happens on a connection as a machine sees it that speaks `proto` over it.
+    pub(crate) fn trace_above(
+        &mut self,
+        id: u64,
+        side: usize,
+        proto: Proto,
+        payload: Bytes,
+        event: StreamEvent,
+    ) {
         let Some(stream) = self.streams.live.get(&id) else { return };
         let (end, other) = (stream.ends[side], stream.ends[1 - side]);
         let to = Some(other.node).filter(|_| self.host(other.addr.ip()) == Some(other.node));
         let hop = Hop {
             number: id,
+            proto,
             from: end.node,
             to,
             source: end.addr,

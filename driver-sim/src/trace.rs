@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use sansip::{CloseHow, DnsName, Instant, IoKind, RecordKind, SocketId, Unreachable};
+use sansip::{CloseHow, DnsName, Instant, IoKind, Proto, RecordKind, SocketId, Unreachable};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::node::NodeId;
@@ -168,6 +168,8 @@ pub enum What {
 pub struct Hop {
     /// The number of the datagram or of the connection; each counts for itself.
     pub number: u64,
+    /// The transport; for what passes TLS or WebSocket that is done in earnest, the one above them or TCP below.
+    pub proto: Proto,
     /// The node that sent.
     pub from: NodeId,
     /// The node that has the target's address, if any.
@@ -250,6 +252,12 @@ pub enum StreamEvent {
     Wrote,
     /// So many bytes reached the other node; they are part of what was written.
     Read(usize),
+    /// So many bytes went out that only TLS or WebSocket can read. They are random, so they are not kept.
+    WroteSealed(usize),
+    /// So many of such bytes reached the other node.
+    ReadSealed(usize),
+    /// The handshakes of TLS and WebSocket are over for its node.
+    Secured,
     /// Its node ends it.
     Closing(CloseHow),
     /// Its node was told of its end.

@@ -1,13 +1,13 @@
 use std::{
     any::Any,
     cmp::{Ordering, Reverse},
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
     fmt,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
-use sansip::{DnsError, Input, Instant, Machine, Output, QueryId, Records, Seed, Unreachable};
+use sansip::{DnsError, Input, Instant, IoKind, Machine, Output, QueryId, Records, Seed, Unreachable};
 use thiserror::Error;
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     runner::{self, Place},
     stream::{StreamStep, Streams},
     trace::{Hop, Trace, What},
+    wired::is_layered,
 };
 
 /// A world of machines: nodes with addresses, the network between them, and time that passes only in events.
@@ -120,7 +121,7 @@ impl Sim {
         assert!(self.nodes.iter().all(|slot| slot.name != name), "there is a node {name:?} already");
         let index = u32::try_from(self.nodes.len()).expect("memory ends before the numbers do");
         let id = NodeId(index);
-        let slot = Slot::new(index, name, setup, Box::new(machine), self.now);
+        let slot = Slot::new(index, name, setup, machine, self.now);
         for address in &slot.addresses {
             let other = self.by_address.insert(*address, id);
             assert!(other.is_none(), "the address {address} of {name:?} is taken by {other:?}");
@@ -143,8 +144,8 @@ impl Sim {
         let slot = &mut self.nodes[id.index()];
         assert_eq!(slot.power, Power::Up, "{} is down", slot.name);
         let now = slot.clock.at(self.now);
-        let machine: &mut dyn Any = &mut *slot.machine;
-        let machine = machine.downcast_mut().expect("a handle is typed by the machine that it was made for");
+        let machine = slot.machine.own_mut().downcast_mut();
+        let machine = machine.expect("a handle is typed by the machine that it was made for");
         let result = act(machine, now);
         self.attend(id);
         self.check_stuck();
@@ -153,8 +154,8 @@ impl Sim {
 
     /// Returns a machine to look at, also that of a node that is down.
     pub fn peek<M: Machine + Any>(&self, node: Node<M>) -> &M {
-        let machine: &dyn Any = &*self.nodes[node.id().index()].machine;
-        machine.downcast_ref().expect("a handle is typed by the machine that it was made for")
+        let machine = self.nodes[node.id().index()].machine.own().downcast_ref();
+        machine.expect("a handle is typed by the machine that it was made for")
     }
 
     /// Acts on the world later.
@@ -317,8 +318,7 @@ impl Sim {
 
     /// Gives a machine one input and carries out what it wants then.
     pub(crate) fn give(&mut self, node: NodeId, input: Input<'_>) {
-        let slot = &mut self.nodes[node.index()];
-        slot.machine.handle_input(slot.clock.at(self.now), input);
+        self.nodes[node.index()].input(self.now, input);
         self.attend(node);
     }
 
@@ -328,12 +328,16 @@ impl Sim {
             return;
         }
         for _ in 0..Self::OUTPUTS {
+            let output = self.nodes[node.index()].machine.poll_output();
+            self.trace_wire(node);
             let slot = &mut self.nodes[node.index()];
-            if let Some(output) = slot.machine.poll_output() {
+            if let Some(output) = output {
                 self.perform(node, output);
             } else if let Some(input) = slot.soon.pop_front() {
-                slot.machine.handle_input(slot.clock.at(self.now), input);
+                slot.input(self.now, input);
             } else {
+                // What is still unknown was refused.
+                slot.machine.news().into_iter().for_each(VecDeque::clear);
                 self.note_deadline(node);
                 return;
             }
@@ -435,7 +439,10 @@ impl Sim {
                 let slot = &mut self.nodes[node.index()];
                 let named_before = slot.sockets.get(socket).is_some();
                 assert!(!named_before, "{} binds {socket:?} twice", slot.name);
-                let result = slot.sockets.bind(socket, proto, addr, &slot.addresses);
+                let result = match slot.wiring.is_some() && is_layered(proto) {
+                    true => Err(IoKind::Unsupported),
+                    false => slot.sockets.bind(socket, proto, addr, &slot.addresses),
+                };
                 if addr.ip().is_unspecified() {
                     slot.soon.push_back(Input::Interfaces(slot.interfaces()));
                 }

@@ -57,6 +57,13 @@ impl Tls {
         Self { provider, time, certificates: Vec::new(), roots, clients, any_server: false }
     }
 
+    /// Judges certificates by another clock.
+    #[must_use]
+    pub fn time(mut self, time: Arc<dyn TimeProvider>) -> Self {
+        self.time = time;
+        self
+    }
+
     /// Shows these certificates: as a server, the first whose names have the one asked for, or else the first of all; as a
     /// client that is asked for one, the first that the server can read. A server needs one at least.
     #[must_use]

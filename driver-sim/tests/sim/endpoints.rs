@@ -4,14 +4,14 @@ use sansip::{
     Answer, Body, ClientHandle, Config, Cx, DialogHandle, Endpoint, Host, Outgoing, Proto, Question, Reply,
     Response, Service, UriBuf,
 };
-use sansip_sim::{Bursts, Node, Packet, Segments, Sim, Stuck, Verdict};
+use sansip_sim::{Bursts, Node, Packet, Segments, Setup, Sim, Stuck, Verdict};
 
 use crate::scripted::{ms, secs};
 
 /// Takes every call, and hangs up on those that it made as soon as they are taken.
 #[derive(Default)]
-struct Phone {
-    finals: Vec<u16>,
+pub(crate) struct Phone {
+    pub(crate) finals: Vec<u16>,
 }
 
 impl Service for Phone {
@@ -37,12 +37,17 @@ impl Service for Phone {
     }
 }
 
-fn phone(sim: &mut Sim, name: &str) -> Node<Host<Phone>> {
+pub(crate) fn phone(sim: &mut Sim, name: &str) -> Node<Host<Phone>> {
+    phone_with(sim, name, Setup::new())
+}
+
+/// Makes a phone that listens on every transport there is for it.
+pub(crate) fn phone_with(sim: &mut Sim, name: &str, setup: Setup) -> Node<Host<Phone>> {
     // A BYE may be lost with its connection; then only this ends the dialog of the other side.
     let mut config = Config::default();
     config.dialog = secs(600);
     let endpoint = Endpoint::new(config, &sim.seed_of(name), sim.now()).expect("the configuration is valid");
-    let node = sim.node(name, Host::new(endpoint, Phone::default()));
+    let node = sim.node_with(name, setup, Host::new(endpoint, Phone::default()));
     for proto in Proto::ALL {
         let addr = sim.addr(node, proto.default_port());
         let listened = sim.on(node, |host, now| host.with(now, |_, cx| cx.listen(proto, addr).is_ok()));
@@ -51,7 +56,7 @@ fn phone(sim: &mut Sim, name: &str) -> Node<Host<Phone>> {
     node
 }
 
-fn call(sim: &mut Sim, from: Node<Host<Phone>>, to: Node<Host<Phone>>, proto: Proto) {
+pub(crate) fn call(sim: &mut Sim, from: Node<Host<Phone>>, to: Node<Host<Phone>>, proto: Proto) {
     let uri = format!("sip:x@{};transport={proto}", sim.addr(to, proto.default_port()));
     let uri: UriBuf = uri.parse().expect("a URI");
     sim.on(from, |host, now| {

@@ -8,3 +8,4 @@ mod seeds;
 mod streams;
 mod time;
 mod transports;
+mod wired;

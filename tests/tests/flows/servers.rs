@@ -193,6 +193,18 @@ fn copies_of_a_503_are_acknowledged() {
     assert!(alice.heard(&sim, &News::Ended(client, ClientEnd::Final(StatusCode::BUSY_HERE))));
 }
 
+/// DN-11: a server that has said anything is there: when it leaves its request without an answer, no other one gets it.
+#[test]
+fn dn_11_a_server_that_has_begun_to_answer_keeps_its_request() {
+    let (mut sim, alice, [first, second]) = scripted();
+    let client = alice.send(&mut sim, message());
+    let request = first.expect(&mut sim, "MESSAGE");
+    first.reply_with(&mut sim, &request, 100, "", b"");
+    second.expect_none(&mut sim, secs(40));
+    rest(&mut sim, &[alice]);
+    assert!(alice.heard(&sim, &News::Ended(client, ClientEnd::Timeout)));
+}
+
 /// DN-11, P13: no other refusal leads to another server.
 #[test]
 fn dn_11_other_refusals_are_final() {

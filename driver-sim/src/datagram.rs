@@ -8,6 +8,7 @@ use sansip::{Input, Proto, SocketId, Unreachable};
 
 use crate::{
     link::Fate,
+    nat::Translated,
     node::{NodeId, Power},
     rule::{Packet, Verdict},
     trace::{Hop, Passage, What, Why},
@@ -34,7 +35,7 @@ impl Sim {
             number: self.datagrams,
             proto: Proto::Udp,
             from: node,
-            to: self.host(remote.ip()),
+            to: self.next_hop(node, remote.ip()),
             source: source.unwrap_or(local),
             target: remote,
             sent: self.now,
@@ -48,10 +49,7 @@ impl Sim {
             self.nodes[node.index()].soon.push_back(Input::Unreachable { socket, remote, why });
             self.drop_datagram(hop, Why::TooBig);
         } else {
-            match hop.to {
-                Some(to) => self.travel(hop, to),
-                None => self.miss(hop),
-            }
+            self.depart(hop);
         }
     }
 
@@ -62,6 +60,7 @@ impl Sim {
         let socket = match slot.power {
             Power::Off => return self.drop_datagram(hop, Why::Off),
             Power::Crashed => None,
+            Power::Up if slot.nat.is_some() => return self.pass_on(hop, to, copy),
             Power::Up => slot.sockets.at(Proto::Udp, hop.target),
         };
         let Some(socket) = socket else {
@@ -88,11 +87,43 @@ impl Sim {
         why: Unreachable,
     ) {
         let slot = &self.nodes[node.index()];
+        if let Some(mappings) = slot.nat.as_ref().filter(|_| slot.power == Power::Up) {
+            let inner = mappings.inner(Proto::Udp, source);
+            let host = inner.and_then(|inner| Some((self.next_hop(node, inner.ip())?, inner)));
+            if let Some((host, inner)) = host {
+                let delay = self.network.path(node, host).link.delay.draw(0);
+                self.say_unreachable(Some(node), host, inner, remote, why, delay);
+            }
+            return;
+        }
         let Some(socket) = slot.sockets.at(Proto::Udp, source).filter(|_| slot.power == Power::Up) else {
             return;
         };
         self.trace.push(self.now, What::Unreachable { node, remote, why });
         self.give(node, Input::Unreachable { socket, remote, why });
+    }
+
+    /// Has a datagram leave a node or a NAT.
+    fn depart(&mut self, hop: Hop) {
+        match hop.to {
+            Some(to) => self.travel(hop, to),
+            None => self.miss(hop),
+        }
+    }
+
+    /// Sends on what has arrived at a NAT.
+    fn pass_on(&mut self, hop: Hop, nat: NodeId, copy: bool) {
+        let translated = self.translate(nat, hop.from, Proto::Udp, hop.source, hop.target);
+        let Some(Translated { source, target, .. }) = translated else {
+            return self.drop_datagram(hop, Why::Filtered);
+        };
+        let passage = if copy { Passage::Copied } else { Passage::Delivered };
+        self.trace.push(self.now, What::Datagram { hop: hop.clone(), passage });
+        self.datagrams += 1;
+        let to = self.next_hop(nat, target.ip());
+        let hop = Hop { number: self.datagrams, from: nat, to, source, target, sent: self.now, ..hop };
+        self.trace.push(self.now, What::Datagram { hop: hop.clone(), passage: Passage::Sent });
+        self.depart(hop);
     }
 
     /// Returns the address to send from, `None` if the socket or the node has none that fits.

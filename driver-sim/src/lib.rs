@@ -7,6 +7,7 @@
 //! it.
 //!
 //! - [`Sim::net`] makes links slow, lossy, duplicating, or narrow, separates nodes, and takes [rules](Net::rule).
+//! - [`Nat`]s stand between nodes, and map and filter as RFC 4787 has them.
 //! - Streams come in random pieces, hold writers back, stall, and break.
 //! - [`Puppet`]s are peers that a test plays by hand with raw messages.
 //! - [`Sim::ladder`] draws what happened.
@@ -105,6 +106,7 @@ mod dns;
 mod draw;
 mod ladder;
 mod link;
+mod nat;
 mod net;
 mod node;
 mod proof;
@@ -123,6 +125,7 @@ pub use crate::{
     draw::Draws,
     ladder::Ladder,
     link::{Bursts, Delay, Segments},
+    nat::{Behavior, Nat, Ports},
     net::{Links, Net},
     node::{Node, NodeId, Reading, Setup},
     puppet::{Heard, Puppet},

@@ -11,6 +11,7 @@ use sansip::{ConnId, Input, Instant, Interface, IoKind, Machine, Proto, SocketId
 
 use crate::{
     draw,
+    nat::Mappings,
     proof::Proof,
     wired::{Run, Wiring},
     world::Sim,
@@ -78,6 +79,7 @@ pub struct Setup {
     drift_ppm: i32,
     wall: Option<UnixTime>,
     pub(crate) wiring: Option<Wiring>,
+    behind: Option<NodeId>,
 }
 
 impl Setup {
@@ -90,6 +92,13 @@ impl Setup {
     #[must_use]
     pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
         self.addresses.push(address.into());
+        self
+    }
+
+    /// Puts the node behind a NAT: it reaches the others behind it as they are, and all else through it.
+    #[must_use]
+    pub fn behind(mut self, nat: impl Into<NodeId>) -> Self {
+        self.behind = Some(nat.into());
         self
     }
 
@@ -222,6 +231,10 @@ pub(crate) struct Slot {
     next_accepted: u64,
     pub(crate) reading: Reading,
     pub(crate) proof: Proof,
+    /// The NAT between the node and the world, if any.
+    pub(crate) behind: Option<NodeId>,
+    /// What makes the node a NAT.
+    pub(crate) nat: Option<Box<Mappings>>,
     /// The machine's deadline in the simulation's own time.
     pub(crate) deadline: Option<Instant>,
     /// Answers to give before anything else happens.
@@ -258,6 +271,8 @@ impl Slot {
             next_accepted: 1,
             reading: Reading::Full,
             proof: Proof::default(),
+            behind: setup.behind,
+            nat: None,
             deadline: None,
             soon: VecDeque::new(),
             wakes: (now, 0),

@@ -10,6 +10,7 @@ use sansip::{CloseHow, ConnId, DnsName, Input, Instant, IoKind, Proto};
 use crate::{
     draw::Draws,
     link::Segments,
+    nat::Crossing,
     node::{NodeId, Power, Reading},
     rule::{Packet, Verdict},
     trace::{Hop, StreamEvent, What},
@@ -69,12 +70,28 @@ struct Stream {
     /// Whom the listener must prove to be.
     name: Option<DnsName>,
     ends: [End; 2],
+    /// The address of each end, as the other sees it.
+    seen: [SocketAddr; 2],
+    /// The NATs between them, from the opener on; `true` where the opener is on the inside.
+    nats: Vec<(Crossing, bool)>,
     /// The bytes that each end sends.
     ways: [Way; 2],
     stage: Stage,
     tries: u32,
     give_up: Instant,
     draws: Draws,
+}
+
+/// Where a new connection leads.
+struct NatWay {
+    to: Option<NodeId>,
+    /// The opener's address at the end of the way.
+    source: SocketAddr,
+    /// The listener's own address.
+    target: SocketAddr,
+    nats: Vec<(Crossing, bool)>,
+    /// Whether a NAT did not let it pass.
+    filtered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,12 +196,15 @@ impl Sim {
         let (id, local) = (self.streams.next, SocketAddr::new(ip, port));
         self.streams.next += 1;
         slot.conns.insert(conn, (id, 0));
-        let to = self.host(remote.ip());
+        let way = self.way(node, proto, local, remote);
+        let (to, target, source) = (way.to, way.target, way.source);
         let end = |node, conn, addr| End { node, conn, addr, state: EndState::Opening };
         let stream = Stream {
             proto,
             name,
-            ends: [end(node, conn, local), end(to.unwrap_or(node), ConnId(0), remote)],
+            ends: [end(node, conn, local), end(to.unwrap_or(node), ConnId(0), target)],
+            seen: [source, remote],
+            nats: way.nats,
             ways: [Way::default(), Way::default()],
             stage: Stage::Asking,
             tries: 0,
@@ -196,7 +216,7 @@ impl Sim {
         self.trace_stream(id, 0, Bytes::new(), StreamEvent::Connecting);
         match to {
             Some(_) => self.ask(id),
-            None if self.network.icmp => {
+            None if self.network.icmp && !way.filtered => {
                 let at = self.now + self.network.usual_delay().draw(0) * 2;
                 self.schedule_stream(at, id, StreamStep::GiveUpOpening(IoKind::Unreachable));
             }
@@ -410,7 +430,7 @@ impl Sim {
         slot.conns.insert(conn, (id, 1));
         let Some(stream) = self.streams.live.get_mut(&id) else { return };
         stream.ends[1] = End { conn, state: EndState::Open, ..end };
-        let remote = stream.ends[0].addr;
+        let remote = stream.seen[0];
         self.trace_stream(id, 1, Bytes::new(), StreamEvent::Accepted);
         self.give(end.node, Input::Accepted { socket, conn, local: end.addr, remote, peer });
     }
@@ -617,16 +637,20 @@ impl Sim {
     /// Lets a piece pass the network: how long it takes and what is left of it, `None` if it does not get through.
     fn pass(&mut self, id: u64, side: usize, data: Bytes) -> Option<(Duration, Bytes)> {
         let stream = self.streams.live.get_mut(&id)?;
-        let (proto, end, other) = (stream.proto, stream.ends[side], stream.ends[1 - side]);
-        let draws = stream.draws.eight();
-        let path = self.network.path(end.node, other.node);
-        let fate = path.fate(self.now, data.len() + HEADERS, draws);
-        let faults = &mut self.network.faults;
-        if faults.cuts(end.node, other.node) {
-            return None;
+        let (proto, end, other, target) =
+            (stream.proto, stream.ends[side], stream.ends[1 - side], stream.seen[1 - side]);
+        let mut through = Some(Duration::ZERO);
+        for (from, to) in self.legs(id, side)? {
+            let stream = self.streams.live.get_mut(&id)?;
+            let fate = self.network.path(from, to).fate(self.now, data.len() + HEADERS, stream.draws.eight());
+            let faults = &self.network.faults;
+            if faults.cuts(from, to) {
+                return None;
+            }
+            let extra = faults.extra(from, to);
+            through = through.filter(|_| fate.lost.is_none()).map(|before| before + fate.delay + extra);
         }
-        let extra = faults.extra(end.node, other.node);
-        let through = fate.lost.is_none().then_some(fate.delay + extra);
+        let faults = &mut self.network.faults;
         if data.is_empty() || !faults.has_rules() {
             return through.map(|delay| (delay, data));
         }
@@ -636,7 +660,7 @@ impl Sim {
             to: other.node,
             proto,
             source: end.addr,
-            target: other.addr,
+            target,
             payload: data.clone(),
         });
         match verdict {
@@ -645,6 +669,54 @@ impl Sim {
             Verdict::Drop => None,
             Verdict::Replace(data) => through.map(|delay| (delay, data)),
         }
+    }
+
+    /// Finds the way of a new connection, and makes the mappings that it needs.
+    fn way(&mut self, opener: NodeId, proto: Proto, source: SocketAddr, target: SocketAddr) -> NatWay {
+        let mut way = NatWay { to: None, source, target, nats: Vec::new(), filtered: false };
+        let mut at = opener;
+        while let Some(next) = self.next_hop(at, way.target.ip()) {
+            if self.nodes[next.index()].nat.is_none() {
+                way.to = Some(next);
+                break;
+            }
+            let Some(translated) = self.translate(next, at, proto, way.source, way.target) else {
+                way.filtered = true;
+                break;
+            };
+            let (outward, inward) = (translated.outward, translated.inward);
+            way.nats.extend(outward.map(|crossing| (crossing, true)));
+            way.nats.extend(inward.map(|crossing| (crossing, false)));
+            (way.source, way.target, at) = (translated.source, translated.target, next);
+        }
+        way
+    }
+
+    /// Returns the links that a piece takes, one after the other, `None` if a NAT lets it not pass.
+    fn legs(&mut self, id: u64, side: usize) -> Option<Vec<(NodeId, NodeId)>> {
+        let stream = self.streams.live.get(&id)?;
+        let (proto, ends) = (stream.proto, [stream.ends[0].node, stream.ends[1].node]);
+        if stream.nats.is_empty() {
+            return Some(vec![(ends[side], ends[1 - side])]);
+        }
+        let nats = stream.nats.clone();
+        let mut stops = vec![ends[0]];
+        for (crossing, opener_inside) in nats {
+            let nat = crossing.nat;
+            let (now, outward) = (self.now, (side == 0) == opener_inside);
+            let is_up = self.nodes[nat.index()].power == Power::Up;
+            if !is_up || !self.mappings(nat).carries(proto, crossing, outward, now) {
+                return None;
+            }
+            if stops.last() != Some(&nat) {
+                stops.push(nat);
+            }
+        }
+        stops.push(ends[1]);
+        if side == 1 {
+            stops.reverse();
+        }
+        Some(stops.windows(2).map(|pair| (pair[0], pair[1])).collect())
     }
 
     /// Notes that a piece did not get through, and tries again later.
@@ -729,16 +801,9 @@ impl Sim {
         let Some(stream) = self.streams.live.get(&id) else { return };
         let (end, other) = (stream.ends[side], stream.ends[1 - side]);
         let to = Some(other.node).filter(|_| self.host(other.addr.ip()) == Some(other.node));
-        let hop = Hop {
-            number: id,
-            proto,
-            from: end.node,
-            to,
-            source: end.addr,
-            target: other.addr,
-            sent: self.now,
-            payload,
-        };
+        let target = stream.seen[1 - side];
+        let hop =
+            Hop { number: id, proto, from: end.node, to, source: end.addr, target, sent: self.now, payload };
         self.trace.push(self.now, What::Stream { hop, event });
     }
 }

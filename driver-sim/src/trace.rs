@@ -172,7 +172,7 @@ pub struct Hop {
     pub proto: Proto,
     /// The node that sent.
     pub from: NodeId,
-    /// The node that has the target's address, if any.
+    /// The node that has the target's address, or the NAT on the way there, if any.
     pub to: Option<NodeId>,
     /// The address sent from.
     pub source: SocketAddr,
@@ -191,9 +191,9 @@ pub enum Passage {
     Sent,
     /// A rule put other bytes in its place.
     Replaced,
-    /// It arrived at a socket.
+    /// It arrived at a socket, or at a NAT.
     Delivered,
-    /// Its second copy arrived at a socket.
+    /// Its second copy did.
     Copied,
     /// It did not arrive.
     Dropped(Why),
@@ -220,6 +220,8 @@ pub enum Why {
     Off,
     /// The sender has no address or socket to send it from.
     NoRoute,
+    /// A NAT has no mapping that lets it pass.
+    Filtered,
 }
 
 impl fmt::Display for Why {
@@ -234,6 +236,7 @@ impl fmt::Display for Why {
             Self::NoHost => "no host",
             Self::Off => "off",
             Self::NoRoute => "no route",
+            Self::Filtered => "filtered",
         })
     }
 }

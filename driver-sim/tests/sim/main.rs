@@ -1,6 +1,7 @@
 //! The simulator, tested with scripted machines and puppets.
 
 mod endpoints;
+mod nat;
 mod network;
 mod puppets;
 mod scripted;

@@ -361,10 +361,19 @@ impl Ua {
 
     /// Adds a phone with a configuration of its own.
     pub fn configured(sim: &mut Sim, name: &str, config: Config, phone: Phone) -> Self {
+        Self::placed(sim, name, Setup::new(), config, phone)
+    }
+
+    /// Adds a phone behind a NAT.
+    pub fn behind(sim: &mut Sim, nat: NodeId, name: &str, config: Config, phone: Phone) -> Self {
+        Self::placed(sim, name, Setup::new().behind(nat), config, phone)
+    }
+
+    fn placed(sim: &mut Sim, name: &str, setup: Setup, config: Config, phone: Phone) -> Self {
         let addr = phone.addr;
         let endpoint = Endpoint::new(config, &sim.seed_of(name), Instant::EPOCH);
         let host = Host::new(endpoint.expect("a test's configuration is valid"), phone);
-        let node = sim.node_with(name, Setup::new().address(addr.ip()), Resting::new(host));
+        let node = sim.node_with(name, setup.address(addr.ip()), Resting::new(host));
         Self { node, addr }
     }
 

@@ -4,6 +4,7 @@ mod cancel;
 mod dialogs;
 mod forks;
 mod ladders;
+mod nat;
 mod races;
 mod requests;
 mod script;

@@ -1,12 +1,18 @@
 use std::{
-    fs, io,
-    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    fs,
+    io::{self, Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     process::{Child, Command, Stdio},
     str::FromStr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use sansip::{Config, Endpoint, Host, Proto};
+use rustls::{ClientConfig, ClientConnection, StreamOwned, crypto::ring, time_provider::DefaultTimeProvider};
+use sansip::{
+    Config, Endpoint, Host, Proto,
+    wire::{Certificate, Tls, Wire, trust_pem},
+};
 use thiserror::Error;
 
 use crate::{Caller, Keep, Peer, Shape, Template};
@@ -31,10 +37,17 @@ pub enum Server {
     Tokio(Keep),
     /// On the blocking driver.
     Blocking(Keep),
+    /// Over TLS on the tokio driver, stateless.
+    TokioSecured,
+    /// Over TLS on the blocking driver, stateless.
+    BlockingSecured,
 }
 
 impl Server {
-    /// All of them.
+    /// Those that are asked over TLS.
+    pub const SECURED: [Self; 2] = [Self::TokioSecured, Self::BlockingSecured];
+
+    /// Those that are asked over UDP and TCP.
     pub const ALL: [Self; 5] = [
         Self::Echo,
         Self::Tokio(Keep::Nothing),
@@ -51,6 +64,8 @@ impl Server {
             Self::Tokio(Keep::Transactions) => "tokio-stateful",
             Self::Blocking(Keep::Nothing) => "blocking-stateless",
             Self::Blocking(Keep::Transactions) => "blocking-stateful",
+            Self::TokioSecured => "tokio-tls",
+            Self::BlockingSecured => "blocking-tls",
         }
     }
 
@@ -75,6 +90,22 @@ impl Server {
                 node.with_service(move |_, cx| cx.listen(Proto::Udp, addr))??;
                 until_the_input_ends();
             }
+            Self::TokioSecured => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(async {
+                    let host = host(Keep::Nothing, &sansip_tokio::seed()?, sansip_tokio::now())?;
+                    let node = sansip_tokio::spawn(secured(host)?);
+                    node.with_service(move |_, cx| cx.listen(Proto::Tls, addr)).await??;
+                    tokio::task::spawn_blocking(until_the_input_ends).await?;
+                    Ok::<(), Box<dyn std::error::Error>>(())
+                })?;
+            }
+            Self::BlockingSecured => {
+                let host = host(Keep::Nothing, &sansip_blocking::seed()?, sansip_blocking::now())?;
+                let node = sansip_blocking::spawn(secured(host)?)?;
+                node.with_service(move |_, cx| cx.listen(Proto::Tls, addr))??;
+                until_the_input_ends();
+            }
         }
         Ok(())
     }
@@ -89,7 +120,8 @@ impl FromStr for Server {
     type Err = UnknownServer;
 
     fn from_str(text: &str) -> Result<Self, UnknownServer> {
-        Self::ALL.into_iter().find(|server| server.name() == text).ok_or_else(|| UnknownServer(text.into()))
+        let mut all = Self::ALL.into_iter().chain(Self::SECURED);
+        all.find(|server| server.name() == text).ok_or_else(|| UnknownServer(text.into()))
     }
 }
 
@@ -126,11 +158,11 @@ pub struct Apart {
 impl Apart {
     /// Starts `program --serve SERVER PORT`.
     pub fn start(program: &std::path::Path, server: Server) -> io::Result<Self> {
-        let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = free_port()?;
         pin(std::process::id(), LOAD_CORE)?;
         let mut command = Command::new("taskset");
         command.args(["-c", SERVER_CORE]).arg(program).args(["--serve", server.name(), &port.to_string()]);
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         Ok(Self { child, port })
     }
 
@@ -154,7 +186,7 @@ impl Apart {
     /// Opens TCP connections, has each answer one OPTIONS, and returns the server's resident bytes for each.
     pub fn connection_bytes(&self, count: usize) -> io::Result<u64> {
         let probe = |number: usize| -> io::Result<TcpStream> {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+            let mut stream = self.connect()?;
             stream.set_read_timeout(Some(Duration::from_secs(10)))?;
             ask_over(&mut stream, number as u64)?;
             Ok(stream)
@@ -165,6 +197,49 @@ impl Apart {
             open.push(probe(number)?);
         }
         Ok(resident(self.child.id())?.saturating_sub(before) / count as u64)
+    }
+
+    /// Does the same over TLS, with the certificate that the server prints.
+    pub fn secured_connection_bytes(&mut self, count: usize) -> io::Result<u64> {
+        let mut pem = [0; 4096];
+        let printed = self.child.stdout.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.read(&mut pem)?;
+        let roots = trust_pem(&pem[..printed]).map_err(io::Error::other)?;
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let config = Arc::new(config);
+        let probe = |number: usize| -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+            let stream = self.connect()?;
+            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            let name = NAME.try_into().map_err(io::Error::other)?;
+            let session = ClientConnection::new(Arc::clone(&config), name).map_err(io::Error::other)?;
+            let mut stream = StreamOwned::new(session, stream);
+            ask_over(&mut stream, number as u64)?;
+            Ok(stream)
+        };
+        let mut open = vec![probe(0)?];
+        let before = resident(self.child.id())?;
+        for number in 1..=count {
+            open.push(probe(number)?);
+        }
+        Ok(resident(self.child.id())?.saturating_sub(before) / count as u64)
+    }
+
+    /// Connects, as soon as the server listens.
+    fn connect(&self) -> io::Result<TcpStream> {
+        let begin = Instant::now();
+        loop {
+            match TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::ConnectionRefused && begin.elapsed() < STARTING =>
+                {
+                    std::thread::sleep(LOST);
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Returns the processor time of all threads so far.
@@ -196,6 +271,38 @@ const LOAD_CORE: &str = "1";
 
 /// After so long without an answer the requests under way are given up for lost.
 const LOST: Duration = Duration::from_millis(200);
+
+/// So long a server may take to listen.
+const STARTING: Duration = Duration::from_secs(10);
+
+/// The name in the certificate.
+const NAME: &str = "localhost";
+
+/// Returns a port that is free for UDP and TCP.
+fn free_port() -> io::Result<u16> {
+    for _ in 0..100 {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = udp.local_addr()?.port();
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
+/// Puts TLS around a host, with a certificate of its own that it prints.
+fn secured(host: Host<Peer>) -> Result<Wire<Host<Peer>>, Box<dyn std::error::Error>> {
+    let made = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let provider = ring::default_provider();
+    let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes(), &provider)?;
+    let tls = Tls::new(Arc::new(provider), Arc::new(DefaultTimeProvider)).certificates(vec![certificate]);
+    let mut wire = Wire::new(host, &Config::default().limits);
+    wire.set_tls(&tls)?;
+    io::stdout().write_all(chain.as_bytes())?;
+    io::stdout().flush()?;
+    Ok(wire)
+}
 
 /// Keeps a process on one core.
 fn pin(process: u32, core: &str) -> io::Result<()> {
@@ -359,7 +466,7 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for server in Server::ALL {
+        for server in Server::ALL.into_iter().chain(Server::SECURED) {
             assert_eq!(server.name().parse::<Server>().expect("its own name"), server);
         }
     }

@@ -17,21 +17,25 @@ fn calls_end_well(test: &str, driver: Driver, transport: Transport) {
     assert!(ended.status.success(), "{}", ended.printed);
 }
 
+/// C033.
 #[test]
 fn calls_over_udp_to_the_tokio_driver() {
     calls_end_well("calls_over_udp_to_the_tokio_driver", Driver::Tokio, Transport::Udp);
 }
 
+/// C034, C040: the server is told to listen on UDP only.
 #[test]
 fn calls_over_tcp_to_the_tokio_driver() {
     calls_end_well("calls_over_tcp_to_the_tokio_driver", Driver::Tokio, Transport::Tcp);
 }
 
+/// C033.
 #[test]
 fn calls_over_udp_to_the_blocking_driver() {
     calls_end_well("calls_over_udp_to_the_blocking_driver", Driver::Blocking, Transport::Udp);
 }
 
+/// C034, C040: the server is told to listen on UDP only.
 #[test]
 fn calls_over_tcp_to_the_blocking_driver() {
     calls_end_well("calls_over_tcp_to_the_blocking_driver", Driver::Blocking, Transport::Tcp);

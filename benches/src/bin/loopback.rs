@@ -30,6 +30,9 @@ const USAGE: &str = "usage: loopback [SECONDSs]";
 /// Open connections whose memory is measured.
 const CONNECTIONS: usize = 10_000;
 
+/// Open sessions of TLS whose memory is measured.
+const SESSIONS: usize = 2_000;
+
 fn serve(server: &str, port: &str) -> Result<(), Box<dyn Error>> {
     server.parse::<Server>()?.serve(port.parse()?)
 }
@@ -45,6 +48,7 @@ fn table(time: Duration) -> Result<(), Box<dyn Error>> {
                 &[Ask::Options, Ask::OneByOne, Ask::Calls]
             }
             Server::Echo | Server::Tokio(_) | Server::Blocking(_) => &[Ask::Options, Ask::OneByOne],
+            Server::TokioSecured | Server::BlockingSecured => &[],
         };
         for &ask in asks {
             let served: Served = Apart::start(&program, server)?.ask(ask, time)?;
@@ -56,12 +60,16 @@ fn table(time: Duration) -> Result<(), Box<dyn Error>> {
             println!("| {} | {what} | {:.1} | {:.0} |", server.name(), served.micros(), served.per_second());
         }
     }
-    println!("\n| server | open TCP connections | resident bytes each |\n|---|---:|---:|");
+    println!("\n| server | open connections | resident bytes each |\n|---|---:|---:|");
     for server in Server::ALL.into_iter().filter(|server| server.name().ends_with("stateless")) {
         let apart = Apart::start(&program, server)?;
         // It serves when it has answered over UDP.
         apart.ask(Ask::Options, Duration::from_millis(400))?;
-        println!("| {} | {CONNECTIONS} | {} |", server.name(), apart.connection_bytes(CONNECTIONS)?);
+        println!("| {} | {CONNECTIONS} TCP | {} |", server.name(), apart.connection_bytes(CONNECTIONS)?);
+    }
+    for server in Server::SECURED {
+        let bytes = Apart::start(&program, server)?.secured_connection_bytes(SESSIONS)?;
+        println!("| {} | {SESSIONS} TLS | {bytes} |", server.name());
     }
     Ok(())
 }

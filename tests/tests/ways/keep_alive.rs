@@ -71,13 +71,15 @@ fn c050_the_application_decides() {
     assert!(matches!(gone, Err(CommandError::Gone(_))), "{gone:?}");
 }
 
-/// P16, RFC 7118 §6: pings inside of WebSocket messages are answered in a message of their own.
+/// C049, P16, RFC 5626 §4.4.1, RFC 7118 §6: a ping is answered by a pong, which is a message of its own on WebSocket.
 #[test]
-fn p16_pings_in_websocket_messages_are_answered() {
-    let mut hand = Hand::new(|_| ());
-    let socket = hand.listen(Proto::Ws, "192.0.2.1:80");
-    let conn = hand.accept(socket, "192.0.2.9:33333", PeerInfo::default()).expect("there is room");
-    assert_eq!(sends(&hand.received(conn, "\r\n\r\n")), [(conn, "\r\n".into())]);
+fn c049_p16_pings_are_answered() {
+    for proto in [Proto::Tcp, Proto::Tls, Proto::Ws, Proto::Wss] {
+        let mut hand = Hand::new(|_| ());
+        let socket = hand.listen(proto, "192.0.2.1:5061");
+        let conn = hand.accept(socket, "192.0.2.9:33333", PeerInfo::default()).expect("there is room");
+        assert_eq!(sends(&hand.received(conn, "\r\n\r\n")), [(conn, "\r\n".into())], "{proto}");
+    }
 }
 
 /// Writes the answer to a STUN request, with an IPv4 address.

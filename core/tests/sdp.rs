@@ -225,6 +225,7 @@ fn fields_are_parted_by_spaces_alone() {
     for odd in [
         "au\tdio 4000 RTP/AVP 0 8",
         " 4000 RTP/AVP 0 8",
+        "audio 0  ",
         "audio 4000 RTP/\x0cAVP 0 8",
         "audio 4000 RTP/AVP 0\t8",
     ] {
@@ -233,6 +234,7 @@ fn fields_are_parted_by_spaces_alone() {
     for odd in ["-\t1 1 IN IP4 192.0.2.1", "- 1 1\t IN IP4 192.0.2.1", "a\tb 1 1 IN IP4 192.0.2.1"] {
         assert!(matches!(parsed(&text(odd, media)), Err(SdpError::Malformed(_))), "{odd:?}");
     }
+    assert!(parsed("v=0\na=recvonly\nm=audio 0  \n").is_err(), "no protocol");
 }
 
 /// Limits::streams, Limits::sdp_lines and Limits::formats, at the limit and one over, read and added.

@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn the_most_memory_is_kept() {
         let go = std::env::temp_dir().join(format!("sansip-memory-{}", std::process::id()));
-        let script = "while [ ! -e \"$0\" ]; do :; done; x=$(head -c 32000000 /dev/zero | tr '\\0' a); x=; echo done; exec sleep 60";
+        let script = "while [ ! -e \"$0\" ]; do :; done; x=$(head -c 32000000 /dev/zero | tr '\\0' a); x=; echo done; while :; do :; done";
         let process = Process::start(Command::new("bash").args(["-c", script]).arg(&go)).expect("bash runs");
         let before = process.begin_memory().expect("the system tells");
         fs::write(&go, "").expect("there is room");

@@ -34,7 +34,9 @@ impl Sipp {
     /// Returns the called side's scenario on a loopback port; `None`, recorded as a skip, without SIPp.
     pub fn uas(test: &str, port: u16, transport: Transport) -> Option<Self> {
         let port = port.to_string();
-        Self::scenario(test, transport).map(|sipp| sipp.with(&["-sn", "uas", "-p", &port]))
+        // A caller that hangs up and closes its connection at once does not fail the call.
+        let words = ["-sn", "uas", "-p", &port, "-reconnect_close", "false"];
+        Self::scenario(test, transport).map(|sipp| sipp.with(&words))
     }
 
     fn scenario(test: &str, transport: Transport) -> Option<Self> {
@@ -46,8 +48,7 @@ impl Sipp {
         // Without a terminal type, its screen library refuses to start.
         command.current_dir(&folder).env("TERM", "xterm");
         command.args(["-i", "127.0.0.1", "-nostdin", "-skip_rlimit", "-timeout_error"]);
-        // Who hangs up and closes the connection at once does not fail the call.
-        command.args(["-reconnect_close", "false", "-trace_stat", "-stf", STATISTICS, "-fd", "1"]);
+        command.args(["-trace_stat", "-stf", STATISTICS, "-fd", "1"]);
         let mode = match transport {
             Transport::Udp => "u1",
             Transport::Tcp => "t1",

@@ -289,10 +289,13 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), SdpError> {
     }
 }
 
-/// Tells whether the fields of an origin or a stream are parted by anything but spaces (RFC 8866 §9): the codec, peers and
-/// this side would each find other ones.
+/// Tells whether the fields of an origin or a stream are parted by anything but spaces (RFC 8866 §9), or a stream has no
+/// protocol: the codec, peers and this side would each find other ones.
 fn has_other_fields(line: &[u8]) -> bool {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let Some(fields) = line.strip_prefix(b"m=").or_else(|| line.strip_prefix(b"o=")) else { return false };
-    fields.starts_with(b" ") || fields.iter().any(|byte| byte.is_ascii_whitespace() && *byte != b' ')
+    let words = fields.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).count();
+    fields.starts_with(b" ")
+        || fields.iter().any(|byte| byte.is_ascii_whitespace() && *byte != b' ')
+        || words < 3
 }

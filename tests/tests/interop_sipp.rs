@@ -1,13 +1,23 @@
 //! `sansip serve` and `sansip call` against SIPp over loopback.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use sansip_tests::{CallCounts, Driver, Process, Program, Running, Server, Sipp, Transport, free_port};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// Has one SIPp run at a time: two that start together may choose one local port for TCP, and then one makes no call.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Two thousand calls at 200 a second: none may fail, and none may stay open.
 fn calls_end_well(test: &str, driver: Driver, transport: Transport) {
+    let _alone = alone();
     let server = Server::start(driver).expect("the server starts");
     let Some(sipp) = Sipp::uac(test, server.port(), transport) else { return };
     let counts = sipp.calls(2000).rate(200).run(LIMIT).expect("SIPp ends");
@@ -43,6 +53,7 @@ fn calls_over_tcp_to_the_blocking_driver() {
 
 /// With one packet of ten lost each way, retransmission (RFC 3261 §17) brings at least 297 of 300 calls through.
 fn lossy_calls_end(test: &str, driver: Driver) {
+    let _alone = alone();
     let server = Server::start(driver).expect("the server starts");
     let Some(sipp) = Sipp::uac(test, server.port(), Transport::Udp) else { return };
     let counts = sipp.calls(300).rate(50).lost(10).run(LIMIT).expect("SIPp ends");
@@ -63,6 +74,7 @@ fn lossy_calls_to_the_blocking_driver() {
 
 /// `sansip call` sends INVITE, ACK and, a second later, BYE; SIPp as the called side sees one whole call.
 fn sipp_is_called(test: &str, transport: Transport) {
+    let _alone = alone();
     let port = free_port().expect("loopback has ports");
     let Some(sipp) = Sipp::uas(test, port, transport) else { return };
     let sipp = sipp.calls(1).start(LIMIT).and_then(Running::ready).expect("SIPp starts");

@@ -185,18 +185,7 @@ impl Apart {
 
     /// Opens TCP connections, has each answer one OPTIONS, and returns the server's resident bytes for each.
     pub fn connection_bytes(&self, count: usize) -> io::Result<u64> {
-        let probe = |number: usize| -> io::Result<TcpStream> {
-            let mut stream = self.connect()?;
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-            ask_over(&mut stream, number as u64)?;
-            Ok(stream)
-        };
-        let mut open = vec![probe(0)?];
-        let before = resident(self.child.id())?;
-        for number in 1..=count {
-            open.push(probe(number)?);
-        }
-        Ok(resident(self.child.id())?.saturating_sub(before) / count as u64)
+        self.bytes_each(count, Ok)
     }
 
     /// Does the same over TLS, with the certificate that the server prints.
@@ -210,12 +199,24 @@ impl Apart {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let config = Arc::new(config);
-        let probe = |number: usize| -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
-            let stream = self.connect()?;
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        self.bytes_each(count, |stream| {
             let name = NAME.try_into().map_err(io::Error::other)?;
             let session = ClientConnection::new(Arc::clone(&config), name).map_err(io::Error::other)?;
-            let mut stream = StreamOwned::new(session, stream);
+            Ok(StreamOwned::new(session, stream))
+        })
+    }
+
+    /// Opens connections that `dress` makes ready, has each answer one OPTIONS, and returns the server's resident bytes for
+    /// each. The first one is not counted, nor what all share.
+    fn bytes_each<S: io::Read + io::Write>(
+        &self,
+        count: usize,
+        dress: impl Fn(TcpStream) -> io::Result<S>,
+    ) -> io::Result<u64> {
+        let probe = |number: usize| -> io::Result<S> {
+            let stream = self.connect()?;
+            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            let mut stream = dress(stream)?;
             ask_over(&mut stream, number as u64)?;
             Ok(stream)
         };

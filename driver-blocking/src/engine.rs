@@ -7,8 +7,8 @@ use std::{
 };
 
 use mio::Waker;
-use sansip::{Input, Instant, Machine};
-use sansip_net::{Buffer, WALL, drain, flush, hand_over, now, wall};
+use sansip::{Instant, Machine};
+use sansip_net::{Buffer, drain, flush, hand_over, now, tell_time};
 
 use crate::sources::Sources;
 
@@ -116,14 +116,7 @@ impl Engine {
 
     fn serve(&mut self, machine: &mut impl Machine) {
         drain(machine, &mut self.sources, now);
-        let is_due = |due| due <= now();
-        let wall = is_due(self.wall).then(|| Input::Wall(wall()));
-        self.wall = wall.as_ref().map_or(self.wall, |_| now() + WALL);
-        let timeout = machine.poll_timeout().filter(|due| is_due(*due)).map(|_| Input::Timeout);
-        for input in wall.into_iter().chain(timeout) {
-            machine.handle_input(now(), input);
-            drain(machine, &mut self.sources, now);
-        }
+        tell_time(machine, &mut self.sources, &mut self.wall, now);
         let mut done = 0;
         while done < BURST {
             let Some(source) = self.sources.ready.pop_front() else { return };

@@ -20,12 +20,12 @@ pub fn seed() -> io::Result<Seed> {
 }
 
 /// Returns the wall clock's time.
-pub fn wall() -> UnixTime {
+pub(crate) fn wall() -> UnixTime {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().into()
 }
 
 /// How often the wall clock is told.
-pub const WALL: Duration = Duration::from_secs(60);
+pub(crate) const WALL: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

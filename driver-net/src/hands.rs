@@ -7,6 +7,7 @@ use sansip::{
 };
 
 use crate::{
+    clock::{WALL, wall},
     icmp::Socket,
     interfaces::interfaces,
     udp::{Buffer, Datagrams},
@@ -43,6 +44,26 @@ pub fn drain(machine: &mut impl Machine, hands: &mut impl Hands, now: impl Fn() 
         if let Some(told) = perform(hands, output) {
             machine.handle_input(now(), told);
         }
+    }
+}
+
+/// Tells a machine the wall clock's time, if it is time for that again, and that one of its deadlines has come. `wall_due`
+/// is when the wall clock is to be told next.
+pub fn tell_time(
+    machine: &mut impl Machine,
+    hands: &mut impl Hands,
+    wall_due: &mut Instant,
+    now: impl Fn() -> Instant,
+) {
+    let moment = now();
+    if *wall_due <= moment {
+        *wall_due = moment + WALL;
+        machine.handle_input(moment, Input::Wall(wall()));
+        drain(machine, hands, &now);
+    }
+    if machine.poll_timeout().is_some_and(|due| due <= moment) {
+        machine.handle_input(now(), Input::Timeout);
+        drain(machine, hands, &now);
     }
 }
 

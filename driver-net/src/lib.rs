@@ -21,12 +21,12 @@ mod udp;
 
 #[cfg(feature = "async")]
 pub use async_service::{Asked, Async, AsyncService, Task};
-pub use clock::{WALL, now, seed, wall};
+pub use clock::{now, seed};
 pub use conn::{Conn, Stream};
 pub use dns::{Lookups, OwnLookups};
 #[cfg(feature = "async")]
 pub use handle::Sent;
-pub use hands::{Hands, drain, flush, hand_over};
+pub use hands::{Hands, drain, flush, hand_over, tell_time};
 #[cfg(feature = "async")]
 pub use mailbox::{Letter, Mailbox, NodeHandle, Run, WeakNodeHandle, mailbox};
 pub use socket::listen;

@@ -3,7 +3,7 @@ use std::task::{Context, Poll};
 use async_io::Timer;
 use futures_lite::FutureExt as _;
 use sansip::{Input, Instant, Machine};
-use sansip_net::{Buffer, Letter, Mailbox, OwnLookups, WALL, drain, flush, hand_over, now, wall};
+use sansip_net::{Buffer, Letter, Mailbox, OwnLookups, drain, flush, hand_over, now, tell_time};
 
 use crate::sources::Sources;
 
@@ -50,7 +50,7 @@ impl<M: Machine> Reactor<M> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.sources.watch(cx.waker());
         self.drain();
-        self.tell_time();
+        tell_time(&mut self.machine, &mut self.sources, &mut self.wall, now);
         let letters_left = self.read_mailbox(cx);
         self.serve_sources();
         let answers_left = self.take_answers(cx);
@@ -65,17 +65,6 @@ impl<M: Machine> Reactor<M> {
             self.arm(cx, now);
         }
         Poll::Pending
-    }
-
-    fn tell_time(&mut self) {
-        let now = now();
-        if self.wall <= now {
-            self.wall = now + WALL;
-            self.take(Input::Wall(wall()));
-        }
-        if self.machine.poll_timeout().is_some_and(|due| due <= now) {
-            self.take(Input::Timeout);
-        }
     }
 
     /// Reads what handles sent, and tells whether more may be left.

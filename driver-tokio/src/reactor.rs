@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use sansip::{CloseHow, ConnId, DnsError, DnsName, Input, Instant, Machine, QueryId, RecordKind, SocketId};
-use sansip_net::{Buffer, Hands, Letter, Lookups, Mailbox, WALL, drain, flush, hand_over, wall};
+use sansip_net::{Buffer, Hands, Letter, Lookups, Mailbox, drain, flush, hand_over, tell_time};
 use tokio::{
     net::UdpSocket,
     runtime::Handle,
@@ -81,7 +81,7 @@ impl<M: Machine> Reactor<M> {
     /// Runs one round; ready when the node has ended.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.sockets.again = false;
-        self.tell_time();
+        tell_time(&mut self.machine, &mut self.sockets, &mut self.wall, now);
         self.read_mailbox(cx);
         self.read_datagrams(cx);
         self.read_complaints(cx);
@@ -95,17 +95,6 @@ impl<M: Machine> Reactor<M> {
         }
         self.arm(cx, now);
         Poll::Pending
-    }
-
-    fn tell_time(&mut self) {
-        let now = now();
-        if self.wall <= now {
-            self.wall = now + WALL;
-            self.take(Input::Wall(wall()));
-        }
-        if self.machine.poll_timeout().is_some_and(|due| due <= now) {
-            self.take(Input::Timeout);
-        }
     }
 
     fn read_mailbox(&mut self, cx: &mut Context<'_>) {

@@ -241,8 +241,8 @@ impl Endpoint {
     /// Tells transactions what has become of their connections and look-ups, and ends a shutdown that has nothing left.
     fn follow_up(&mut self) {
         loop {
-            let (settings, cx) = (self.cx.settings.clone(), &mut self.cx);
-            cx.transport.pass_on(cx.now, settings.limits(), &mut cx.outputs);
+            let cx = &mut self.cx;
+            cx.transport.pass_on(cx.now, cx.settings.limits(), &mut cx.outputs);
             let Some(news) = cx.transport.poll_news() else { break };
             let hash = match &news {
                 News::Flow { flow, change } => {

@@ -120,7 +120,7 @@ impl<'b> Message<'b> {
         }
     }
 
-    fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self { head: "", body: &[], base: 0, fields: SmallVec::new(), facts: Facts::default(), fault: None }
     }
 

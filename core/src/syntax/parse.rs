@@ -408,10 +408,17 @@ pub(crate) fn check_value(id: HeaderId, value: &str, method: Option<&str>) -> Re
     if value.len() > HEAD_MAX {
         return Err(Kind::TooLong);
     }
-    let mut facts = Facts::default();
-    let mut cursor = Cursor::new(scan::trim(value).as_bytes());
-    check_field(id, &mut cursor, &mut facts, false)?;
-    let cseq = facts.cseq.method.of(scan::trim(value));
+    let value = scan::trim(value);
+    let mut alone = Message::empty();
+    alone.head = value;
+    alone.fields.push(Field { name: Span::NONE, value: Span::new(0, value.len()), id });
+    // What a message needs besides comes after what is wrong with a field.
+    if let Err(error) = check(&mut alone)
+        && error.kind != Kind::Missing
+    {
+        return Err(error.kind);
+    }
+    let cseq = alone.facts.cseq.method.of(value);
     match method.filter(|_| id == HeaderId::CSeq) {
         Some(method) if !same_method(method.as_bytes(), cseq.as_bytes()) => Err(Kind::MethodMismatch),
         _ => Ok(()),

@@ -78,8 +78,16 @@ impl Stranded {
 }
 
 impl Transport {
-    /// Goes on with what was found, for requests and for responses that look for another way.
+    /// Goes on with what was found, for requests and for responses that look for another way. Every input asks, and few
+    /// have found anything.
+    #[inline]
     pub(crate) fn pass_on(&mut self, now: Instant, limits: &Limits, out: &mut VecDeque<Output>) {
+        if self.resolver.has_found() || !self.stranded.failed.is_empty() {
+            self.pass_all_on(now, limits, out);
+        }
+    }
+
+    fn pass_all_on(&mut self, now: Instant, limits: &Limits, out: &mut VecDeque<Output>) {
         loop {
             if let Some((seeker, places)) = self.resolver.poll_found() {
                 match seeker {

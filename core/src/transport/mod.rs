@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::{
@@ -263,18 +264,12 @@ impl Transport {
         let Outbound { target, bytes, owner, awaits } = message;
         match *target {
             Target::Back { flow: Flow::Datagram { socket, local, remote }, fallback, .. } => {
-                let remote = fallback.unwrap_or(remote);
-                if awaits {
-                    self.wait(owner, Waits::Datagrams(remote));
-                }
-                out.push_back(Output::Transmit { socket, local, remote, payload: bytes });
+                let way = (socket, local, fallback.unwrap_or(remote));
+                self.transmit(way, bytes, awaits.then_some(owner), out);
                 Ok(())
             }
             Target::Datagram { socket, local, remote } => {
-                if awaits {
-                    self.wait(owner, Waits::Datagrams(remote));
-                }
-                out.push_back(Output::Transmit { socket, local, remote, payload: bytes });
+                self.transmit((socket, local, remote), bytes, awaits.then_some(owner), out);
                 Ok(())
             }
             Target::Back { flow: Flow::Stream { conn, proto, .. }, fallback, ref name } => {
@@ -291,6 +286,20 @@ impl Transport {
                 self.write(now, limits, conn, Queued { bytes, owner, stranded: None }, awaits, out)
             }
         }
+    }
+
+    #[inline]
+    fn transmit(
+        &mut self,
+        (socket, local, remote): (SocketId, SocketAddr, SocketAddr),
+        payload: Bytes,
+        waits: Option<Owner>,
+        out: &mut VecDeque<Output>,
+    ) {
+        if let Some(owner) = waits {
+            self.wait(owner, Waits::Datagrams(remote));
+        }
+        out.push_back(Output::Transmit { socket, local, remote, payload });
     }
 
     /// Tells whether messages can be sent over a connection.

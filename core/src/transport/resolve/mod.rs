@@ -191,6 +191,12 @@ impl<K> Resolver<K> {
         }
     }
 
+    /// Tells whether the outcome of a resolution waits to be taken.
+    #[inline]
+    pub fn has_found(&self) -> bool {
+        !self.found.is_empty()
+    }
+
     /// Returns the outcome of a resolution: no place if the domain has none, an error if that could not be learnt.
     pub fn poll_found(&mut self) -> Option<(K, Result<Vec<Place>, DnsError>)> {
         self.found.pop_front()

@@ -35,6 +35,18 @@ fn the_round_trip_is_exact() {
     assert_ne!(model, ODD.as_bytes());
 }
 
+/// C023: what is left when the last line goes is read again as it is, though a blank line without an end would be none.
+#[test]
+fn the_last_line_can_go() {
+    for (blank, left) in [("", "m=audio 1 RTP/AVP 0"), ("\r\n", "m=audio 1 RTP/AVP 0\r\n")] {
+        let head = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\n";
+        let mut description = parse(&format!("{head}m=audio 1 RTP/AVP 0\r\n{blank}a=last"));
+        assert_eq!(description.remove_attributes(0, "last"), Ok(vec![String::new()]));
+        assert_eq!(description.to_string(), format!("{head}{left}"));
+        assert_eq!(parse(&description.to_string()), description);
+    }
+}
+
 /// C022: the Content-Type tells what a body is; one that cannot be read is an error of its own, and stays as it is.
 #[test]
 fn bodies_are_read_by_their_type() {

@@ -211,11 +211,14 @@ impl Description {
 
     pub(super) fn remove(&mut self, at: usize) {
         let removed = self.lines.remove(at);
-        // Where the last line had no end, the one before has none now.
+        // Where the last line had no end, the one before has none now; a blank one would be none then.
         if removed.end.is_empty()
             && let Some(last) = self.lines.last_mut()
         {
             last.end = "";
+            if last.text.is_empty() {
+                self.lines.pop();
+            }
         }
     }
 
